@@ -1,0 +1,42 @@
+package step
+
+import (
+	"fmt"
+
+	"github.com/ustclug/pve-reconcile/schema"
+)
+
+// qmp are the commands a QEMU takes on its socket.
+var qmp = map[string]string{"status": "query-status", "shutdown": "system_powerdown", "kill": "quit"}
+
+// PowerCommand is what an operator would type on the source host to do one of status, shutdown, kill, start, mask, unmask; ":"
+// where a guest switched that way has no such command.
+func PowerCommand(p schema.SourcePower, verb string) string {
+	switch {
+	case p.Command != nil:
+		text := map[string]string{"status": p.Command.Status, "shutdown": p.Command.Shutdown, "start": p.Command.Start, "kill": p.Command.Kill, "mask": p.Command.Mask, "unmask": p.Command.Unmask}[verb]
+		if text == "" {
+			return ":"
+		}
+		return text
+	case p.QMP != "" && qmp[verb] != "" && (p.Systemd == "" || verb == "shutdown"):
+		return "echo '{\"execute\":\"qmp_capabilities\"}{\"execute\":\"" + qmp[verb] + "\"}' | socat - UNIX:" + Quote(p.QMP)
+	case p.Systemd != "":
+		words := map[string]string{"status": "is-active", "kill": "kill -s KILL", "shutdown": "stop", "start": "start", "mask": "mask", "unmask": "unmask"}
+		return "systemctl " + words[verb] + " " + Quote(p.Systemd)
+	case p.Libvirt != "":
+		words := map[string]string{"status": "domstate ", "kill": "destroy ", "shutdown": "shutdown ", "start": "start ", "mask": "autostart --disable ", "unmask": "autostart "}
+		return "virsh " + words[verb] + Quote(p.Libvirt)
+	case p.PVE != nil:
+		switch verb {
+		case "kill":
+			return fmt.Sprintf("qm stop %d", p.PVE.VMID)
+		case "mask":
+			return fmt.Sprintf("qm set %d --onboot 0 --protection 1", p.PVE.VMID)
+		case "unmask":
+			return fmt.Sprintf("qm set %d --delete protection", p.PVE.VMID)
+		}
+		return fmt.Sprintf("qm %s %d", verb, p.PVE.VMID)
+	}
+	return ":"
+}
