@@ -1,0 +1,47 @@
+// Package reach connects tests to simulated hosts over SSH. It is for tests only.
+package reach
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/ustclug/pve-reconcile/internal/config"
+	"github.com/ustclug/pve-reconcile/internal/host"
+	"github.com/ustclug/pve-reconcile/internal/secret"
+	"github.com/ustclug/pve-reconcile/internal/sim/zhost"
+)
+
+// Hosts serves hosts of these texts over SSH for the length of a test, and returns how the program reaches them.
+func Hosts(t testing.TB, texts map[string]string) (*zhost.Fleet, map[string]*host.Host) {
+	t.Helper()
+	fleet, err := zhost.NewFleet(texts, zhost.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := fleet.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	dir := t.TempDir()
+	if err := fleet.ServeSSH(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "hosts.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c config.Config
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		t.Fatal(err)
+	}
+	hosts := map[string]*host.Host{}
+	for name, settings := range c.Hosts {
+		hosts[name] = host.New(name, settings, secret.Key)
+		t.Cleanup(func() { _ = hosts[name].Close() })
+	}
+	return fleet, hosts
+}
