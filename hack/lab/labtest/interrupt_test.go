@@ -1,0 +1,147 @@
+//go:build lab
+
+package labtest
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	stagingZvol = "rpool/data/migrations/docker2/scsi0"
+	targetZvol  = "rpool/data/vm-200-disk-0"
+)
+
+// interrupt runs the program until something is seen, and kills it then. Nothing is seen: the test fails, with what it said.
+func (s *scene) interrupt(what string, seen func() bool) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan result, 1)
+	go func() { ended <- s.reconcileUntil(ctx, syscall.SIGKILL, "--once", "--wait") }()
+	for {
+		select {
+		case r := <-ended:
+			s.t.Fatalf("ended before %s was seen, exit status %d\n%s%s", what, r.code, r.out, r.errs)
+		case <-time.After(500 * time.Millisecond):
+			if seen() {
+				cancel()
+				r := <-ended
+				s.t.Logf("killed after %s: %s", r.took, what)
+				return
+			}
+		}
+	}
+}
+
+// settle gives what the killed program left behind the time to end: its connections are cut, and with them its commands.
+func settle(t *testing.T) {
+	t.Helper()
+	for range 120 {
+		if pve5.sh(t, "pidof zfs reconcile || :")+mirrors2.sh(t, "pidof zfs || :") == "" {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	t.Fatalf("still at work two minutes after the program was killed: %s", pve5.sh(t, "ps -eo pid,args | grep -E 'zfs|reconcile'"))
+}
+
+// finish runs the program until the migration is through.
+func (s *scene) finish() result {
+	s.t.Helper()
+	r := s.reconcile("--once", "--wait")
+	s.t.Logf("%s to the end", r.took)
+	return r.want(s.t, 0)
+}
+
+func (g guest) value(property, dataset string) string {
+	out, err := g.try("zfs get -Hp -o value " + property + " " + dataset)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(out)
+}
+
+// receiving tells whether a stream is under way and has brought so much.
+func receiving() bool {
+	token := pve5.value("receive_resume_token", stagingZvol)
+	return token != "" && token != "-"
+}
+
+var ours = []string{"pool0/qemu/docker2", "rpool/data/migrations/docker2", targetZvol}
+
+// The program is killed, a cable pulled, and either host loses its power, in the full stream, in an increment and in the
+// copy. It goes on where it was, and what arrives is what was sent.
+func TestInterrupted(t *testing.T) {
+	s := move{create: "-s -b 8k", size: "64Mi", rate: 60000, cutover: usual, spec: "  precopy: {maxPasses: 3, untilDelta: 64Ki}\n  transfer: {rate: 300KiB/s}\n"}.begin(t)
+	s.interrupt("a full stream under way", receiving)
+	settle(t)
+	token := pve5.value("receive_resume_token", stagingZvol)
+	if token == "" || token == "-" {
+		t.Fatal("the stream left no token")
+	}
+
+	plugged := make(chan struct{})
+	go func() {
+		defer close(plugged)
+		time.Sleep(15 * time.Second)
+		mirrors2.link(t, "off")
+		time.Sleep(20 * time.Second)
+		mirrors2.link(t, "on")
+	}()
+	r := s.reconcile("--once", "--wait")
+	<-plugged
+	t.Logf("with the cable of mirrors2 pulled for 20 s: exit status %d after %s\n%s", r.code, r.took, r.out)
+	settle(t)
+
+	mirrors2.cut(t)
+	mirrors2.boot(t)
+	mirrors2.sh(t, "docker2 start --rate 60000 /dev/zvol/pool0/qemu/docker2")
+	if r := mirrors2.checked(t); len(r.Bad) > 0 {
+		t.Fatalf("the source itself is damaged after its power cut: %+v", r)
+	}
+	s.interrupt("a copy under way", func() bool { return pve5.value("org.ustclug.pve-reconcile:copying", targetZvol) != "-" })
+	settle(t)
+	pve5.cut(t)
+	pve5.boot(t)
+	s.finish()
+	s.arrived()
+	s.untouched(ours...)
+}
+
+// Somebody writes into staging, lets a hold go, and destroys a snapshot.
+func TestMeddled(t *testing.T) {
+	s := move{
+		create: "-s -b 8k", size: "64Mi", rate: 40000, spec: "  precopy: {maxPasses: 2, untilDelta: 64Ki}\n",
+		cutover: `{mode: Approve, approve: ""}`,
+	}.begin(t)
+	r := s.reconcile("--once", "--wait").want(t, 3)
+	t.Logf("%s until a person has to approve", r.took)
+	if have := mirrors2.sh(t, "docker2 status"); have != "running" {
+		t.Fatalf("docker2 is %s before the cutover was approved", have)
+	}
+	pve5.sh(t, "zfs set readonly=off volmode=dev %[1]s; udevadm settle; for n in 1 2 3 4 5 6 7 8 9; do [ -b /dev/zvol/%[1]s ] && break; sleep 1; done; head -c 64k /dev/urandom | dd of=/dev/zvol/%[1]s bs=4k seek=512 conv=notrunc,fsync 2>/dev/null; zfs set volmode=none readonly=on %[1]s; zfs set volmode=none %[1]s", stagingZvol)
+	mirrors2.sh(t, "for s in $(zfs list -H -o name -t snapshot -r pool0/qemu/docker2); do zfs holds -H $s | while read -r n t rest; do zfs release $t $n; done; done; zfs destroy $(zfs list -H -o name -t snapshot -r pool0/qemu/docker2 | head -n 1)")
+	s.commit("migration.yaml", move{size: "64Mi", cutover: usual, spec: "  precopy: {maxPasses: 2, untilDelta: 64Ki}\n"}.migration())
+	s.finish()
+	s.arrived()
+	s.untouched(ours...)
+}
+
+// Staging is full, then the target: the source goes on running, and so does the migration once there is room.
+func TestOutOfSpace(t *testing.T) {
+	s := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n"}.begin(t)
+	pve5.sh(t, "zfs set quota=4M rpool/data/migrations")
+	r := s.reconcile("--once", "--wait")
+	t.Logf("staging is full: exit status %d\n%s", r.code, r.out)
+	if r.code == 0 || mirrors2.sh(t, "docker2 status || :") != "running" {
+		t.Fatalf("exit status %d, docker2 %s", r.code, mirrors2.sh(t, "docker2 status || :"))
+	}
+	pve5.sh(t, "zfs set quota=none rpool/data/migrations")
+	s.finish()
+	s.arrived()
+	s.untouched(ours...)
+}
