@@ -14,12 +14,7 @@ import (
 	"github.com/ustclug/pve-reconcile/schema"
 )
 
-func TestMain(m *testing.M) {
-	if zhost.IsStub() {
-		zhost.Stub()
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(reach.Main(m)) }
 
 // machine is a simulated host with guests switched in every way.
 func machine(t *testing.T, more string) (*zhost.Host, *host.Host) {

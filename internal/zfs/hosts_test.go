@@ -17,12 +17,7 @@ import (
 	"github.com/ustclug/pve-reconcile/reconciler/step"
 )
 
-func TestMain(m *testing.M) {
-	if zhost.IsStub() {
-		zhost.Stub()
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(reach.Main(m)) }
 
 // binary builds the program that is sent to hosts, once.
 var binary = sync.OnceValues(func() (string, error) {

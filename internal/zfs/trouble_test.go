@@ -200,7 +200,7 @@ func TestOneWriter(t *testing.T) {
 	s.staging()
 	first := s.snapshot("1")
 	slow := sending(first, step.SnapshotRef{}, "")
-	slow.Rate = 2 << 20
+	slow.Rate = 128 << 10 // it is at work for as long as the test looks
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
