@@ -107,8 +107,8 @@ lab-ssh: ## a shell in a guest of the lab: HOST=pve-5
 LABTEST = $(GO) test $(FLAGS) -tags lab -count=1 -v
 
 .PHONY: lab-test
-lab-test: ## the migration on real ZFS, every case
-	@hack/lab/check && $(LABTEST) -timeout 45m ./hack/lab/labtest
+lab-test: ## the migration on real ZFS, every case, or those that match RUN=pattern
+	@hack/lab/test '$(RUN)'
 
 .PHONY: lab-smoke
 lab-smoke: ## one migration on real ZFS from end to end

@@ -4,6 +4,7 @@ package labtest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ func labDir() string {
 	return filepath.Join(home, ".cache", "pve-reconcile-lab")
 }
 
+// runDir is where the scripts keep what belongs to the pair of guests under test: LAB_PAIR numbers them.
+func runDir() string { return filepath.Join(labDir(), "run"+cmp.Or(os.Getenv("LAB_PAIR"), "0")) }
+
 func (g guest) address() string {
 	base := 22000
 	if text := os.Getenv("LAB_PORT"); text != "" {
@@ -48,13 +52,19 @@ func (g guest) address() string {
 			panic(fmt.Sprintf("LAB_PORT=%s: %v", text, err))
 		}
 	}
-	return fmt.Sprintf("127.0.0.1:%d", base+g.port)
+	var pair int
+	if text := os.Getenv("LAB_PAIR"); text != "" {
+		if _, err := fmt.Sscan(text, &pair); err != nil {
+			panic(fmt.Sprintf("LAB_PAIR=%s: %v", text, err))
+		}
+	}
+	return fmt.Sprintf("127.0.0.1:%d", base+100*pair+g.port)
 }
 
 // ssh is a command in the guest, over a connection that is kept: in software emulation a new one takes a second.
 func (g guest) ssh(script string) *exec.Cmd {
 	return exec.Command("ssh", "-F", sshConfig(), "-o", "ControlMaster=auto", "-o", "ControlPersist=120",
-		"-o", "ControlPath="+filepath.Join(labDir(), "run", g.name, "mux"), g.name, script)
+		"-o", "ControlPath="+filepath.Join(runDir(), g.name, "mux"), g.name, script)
 }
 
 // hangUp drops the connection that is kept.
@@ -123,7 +133,7 @@ func (g guest) boot(t *testing.T) {
 func (g guest) link(t *testing.T, state string) {
 	t.Helper()
 	g.hangUp()
-	monitor, err := net.Dial("unix", filepath.Join(labDir(), "run", g.name, "monitor"))
+	monitor, err := net.Dial("unix", filepath.Join(runDir(), g.name, "monitor"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,4 +228,4 @@ func (g guest) number(t *testing.T, property, dataset string) (n int64) {
 	return n
 }
 
-func sshConfig() string { return filepath.Join(labDir(), "ssh_config") }
+func sshConfig() string { return filepath.Join(runDir(), "ssh_config") }

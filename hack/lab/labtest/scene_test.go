@@ -102,9 +102,9 @@ source: {url: %[1]s/infra, branch: main}
 clusters:
   lab: {endpoint: %[2]q, fingerprint: %[3]q, tokenFile: %[1]s/token}
 hosts:
-  mirrors2: {address: %[4]q, user: root, keyFile: %[6]s/keys/id_ed25519, knownHostsFile: %[6]s/known_hosts}
-  pve-5: {address: %[5]q, user: root, keyFile: %[6]s/keys/id_ed25519, knownHostsFile: %[6]s/known_hosts}
-`, dir, s.endpoint, s.sum, mirrors2.address(), pve5.address(), labDir()))
+  mirrors2: {address: %[4]q, user: root, keyFile: %[6]s/keys/id_ed25519, knownHostsFile: %[7]s/known_hosts}
+  pve-5: {address: %[5]q, user: root, keyFile: %[6]s/keys/id_ed25519, knownHostsFile: %[7]s/known_hosts}
+`, dir, s.endpoint, s.sum, mirrors2.address(), pve5.address(), labDir(), runDir()))
 	if err := os.MkdirAll(s.repo, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func (s *scene) git(args ...string) {
 // simulate serves the API of pve-5 over the real host.
 func (s *scene) simulate() {
 	s.t.Helper()
-	where := fmt.Sprintf("pve-5=ssh://root@%s?key=%s/keys/id_ed25519&known_hosts=%s/known_hosts", pve5.address(), labDir(), labDir())
+	where := fmt.Sprintf("pve-5=ssh://root@%s?key=%s/keys/id_ed25519&known_hosts=%s/known_hosts", pve5.address(), labDir(), runDir())
 	cmd := exec.Command(binaries.reconcile, "sim", "--world", filepath.Join(s.dir, "lab.world"), "--listen", "127.0.0.1:0", "--host", where, "--speed", "1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is ended leaves nothing behind
 	var errs bytes.Buffer

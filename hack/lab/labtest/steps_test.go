@@ -43,7 +43,7 @@ func newChain(t *testing.T, source string, size int64) *chain {
 	t.Helper()
 	hosts := map[string]*host.Host{}
 	for _, g := range []guest{mirrors2, pve5} {
-		c := config.Host{Address: g.address(), User: "root", KeyFile: filepath.Join(labDir(), "keys", "id_ed25519"), KnownHostsFile: filepath.Join(labDir(), "known_hosts")}
+		c := config.Host{Address: g.address(), User: "root", KeyFile: filepath.Join(labDir(), "keys", "id_ed25519"), KnownHostsFile: filepath.Join(runDir(), "known_hosts")}
 		h := host.Remote(g.name, c, func(file string) (config.Secret, error) {
 			text, err := os.ReadFile(file)
 			return config.Secret(text), err

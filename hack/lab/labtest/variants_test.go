@@ -7,13 +7,47 @@ import (
 	"testing"
 )
 
-// The order of 2021: nothing but the full stream moves while the guest runs.
+// The order of 2021: nothing but the full stream moves while the guest runs. Staging is full, and then, with the guest off,
+// the target: the migration goes on once there is room. When all is retired, the target is all that is left.
 func TestOrderOf2021(t *testing.T) {
-	s := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n"}.begin(t)
+	m := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n  transfer: {rate: 200KiB/s}\n"}
+	s := m.begin(t)
+	r := s.during("staging is full in the full stream", receiving, func() {
+		pve5.sh(t, "zfs set quota=$(($(zfs get -Hpo value used rpool/data/migrations) + 300000)) rpool/data/migrations")
+	})
+	t.Logf("%s%s", r.out, r.errs)
+	if have := mirrors2.sh(t, "docker2 status || :"); r.code == 0 || have != "running" {
+		t.Fatalf("exit status %d, docker2 %s", r.code, have)
+	}
+	pve5.sh(t, "zfs set quota=none rpool/data/migrations")
+
+	r = s.during("the target is full", func() bool { return mirrors2.sh(t, "docker2 status || :") == "stopped masked" }, func() {
+		pve5.sh(t, "zfs set reservation=64M rpool/data/migrations; zpool sync; zfs set quota=$(($(zfs get -Hpo value used rpool/data) + 1000000)) rpool/data")
+	})
+	t.Logf("%s%s", r.out, r.errs)
+	if r.code == 0 {
+		t.Fatal("it ended well although the target was full")
+	}
+	if _, err := pve5.try("docker2 status"); err == nil {
+		t.Fatal("docker2 runs on a disk that was full before all was copied")
+	}
+	pve5.sh(t, "zfs set quota=none rpool/data; zfs set reservation=none rpool/data/migrations")
 	s.finish()
 	s.arrived()
 	s.untouched(ours...)
 	t.Log(s.reconcile("record", "docker2").want(t, 0).out)
+
+	m.spec += "  retire: {staging: 1s, source: {Destroy: {after: 1s}}}\n"
+	s.commit("migration.yaml", m.migration())
+	r = s.reconcile("--once", "--wait")
+	t.Logf("%s\n%s%s", r.took, r.out, r.errs)
+	if left := mirrors2.sh(t, "zfs list -H -o name -t all -r pool0/qemu"); strings.Contains(left, "docker2") {
+		t.Errorf("of the source is left:\n%s", left)
+	}
+	s.untouched("pool0/qemu/docker2", targetZvol)
+	if r := pve5.report(t); r.State != "running" {
+		t.Errorf("docker2 on pve-5: %+v", r)
+	}
 }
 
 // A source whose zvol is not sparse and has large blocks, on a pool that can neither send large blocks nor lz4.
@@ -53,23 +87,4 @@ func TestAbort(t *testing.T) {
 		t.Errorf("docker2 on mirrors2 is %s", have)
 	}
 	s.untouched()
-}
-
-// With retire set so, the target is all that is left of a migration.
-func TestRetire(t *testing.T) {
-	m := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n"}
-	s := m.begin(t)
-	s.finish()
-	s.arrived()
-	m.spec += "  retire: {staging: 1s, source: {destroy: {after: 1s}}}\n"
-	s.commit("migration.yaml", m.migration())
-	r := s.reconcile("--once", "--wait")
-	t.Logf("%s\n%s%s", r.took, r.out, r.errs)
-	if left := mirrors2.sh(t, "zfs list -H -o name -t all -r pool0/qemu"); strings.Contains(left, "docker2") {
-		t.Errorf("of the source is left:\n%s", left)
-	}
-	s.untouched("pool0/qemu/docker2", targetZvol)
-	if r := pve5.report(t); r.State != "running" {
-		t.Errorf("docker2 on pve-5: %+v", r)
-	}
 }
