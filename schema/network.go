@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 )
 
 // NodeNetwork is the part of a node's network that a manifest declares.
@@ -32,6 +33,18 @@ type Interface struct {
 }
 
 var ifaceName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{1,14}$`)
+
+var vlanName = regexp.MustCompile(`^(?:(\S+)\.|vlan)([0-9]+)$`)
+
+// NamedVLAN is what the name of a VLAN decides, whatever else is said of it: eno1.20 is VLAN 20 on eno1, vlan20 is VLAN 20
+// on the device it states. Of a name that decides nothing, tag is 0.
+func NamedVLAN(name string) (device string, tag int) {
+	if m := vlanName.FindStringSubmatch(name); m != nil {
+		device = m[1]
+		tag, _ = strconv.Atoi(m[2])
+	}
+	return device, tag
+}
 
 // Declared lists the options that the manifest states, in the order of the table.
 func (n Interface) Declared() []Option { return options(reflect.ValueOf(n), n.Type) }
@@ -65,6 +78,14 @@ func (n Node) checkNetwork(f *faults) {
 			continue // said already
 		}
 		checkTypes(f, reflect.ValueOf(*i), i.Type, at)
+		if device, tag := NamedVLAN(name); i.Type == "vlan" && tag != 0 {
+			if i.VLAN != nil && *i.VLAN != tag {
+				f.add(at+".vlan", "%s is VLAN %d by its name, which PVE goes by: write vlan: %d, or use another name", name, tag, tag)
+			}
+			if device != "" && i.Device != "" && i.Device != device {
+				f.add(at+".device", "%s is carried by %s by its name, which PVE goes by: write device: %s, or use another name", name, device, device)
+			}
+		}
 		if i.Gateway != "" && i.Address == "" || i.Gateway6 != "" && i.Address6 == "" {
 			f.add(at, "a gateway needs an address of the same family (address: 10.0.0.2/24)")
 		}

@@ -159,7 +159,7 @@ func (i *iface) complete(name string) {
 		}
 	case slaves || bondName.MatchString(name):
 		i.kind = "bond"
-	case vlanName.MatchString(name):
+	case vlanName.MatchString(name) || o["vlan-raw-device"] != "":
 		i.kind = "vlan"
 		if raw, id, ok := cutLast(name, "."); ok {
 			o["vlan-raw-device"], o["vlan-id"] = raw, id
@@ -309,6 +309,9 @@ func (i *iface) printKind(b *strings.Builder) {
 	case "vlan":
 		if !strings.Contains(i.name, ".") {
 			writeOption(b, "vlan-raw-device", o["vlan-raw-device"])
+			if !vlanName.MatchString(i.name) {
+				writeOption(b, "vlan-id", o["vlan-id"])
+			}
 		}
 	}
 	writeOption(b, "mtu", o["mtu"])

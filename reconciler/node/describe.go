@@ -146,7 +146,7 @@ func (d *drafting) drawNetwork() {
 	d.Live.Interfaces = map[string]map[string]string{}
 	slices.SortFunc(rows, func(x, y map[string]text) int { return strings.Compare(string(x["iface"]), string(y["iface"])) })
 	for _, row := range rows {
-		config := plain(row)
+		config := plain(named(row))
 		name := config["iface"]
 		i, left, ok := schema.ReadInterface(config)
 		switch why := leased(row); {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ustclug/pve-reconcile/reconciler/step"
@@ -35,7 +36,7 @@ func (a *answers) network(want schema.Node) []step.Step {
 	}
 	live := map[string]map[string]text{}
 	for _, r := range rows {
-		live[string(r["iface"])] = r
+		live[string(r["iface"])] = named(r)
 	}
 	guarded, ok := a.guarded(live)
 	if !ok {
@@ -68,6 +69,21 @@ func (a *answers) network(want schema.Node) []step.Step {
 		return nil
 	}
 	return []step.Step{change}
+}
+
+// named adds what the name of a VLAN decides, which PVE neither keeps in the file nor always tells: eno1.20, vlan20.
+func named(row map[string]text) map[string]text {
+	if row["type"] != "vlan" {
+		return row
+	}
+	device, tag := schema.NamedVLAN(string(row["iface"]))
+	if tag != 0 {
+		row["vlan-id"] = text(strconv.Itoa(tag))
+	}
+	if device != "" {
+		row["vlan-raw-device"] = text(device)
+	}
+	return row
 }
 
 // confirmed tells whether a person means exactly this change, of exactly what is there. If not, it says what is dangerous

@@ -179,7 +179,7 @@ func (s *sides) keyed(path, key string, into *map[string]map[string]text) bool {
 	}
 	*into = map[string]map[string]text{}
 	for _, r := range rows {
-		(*into)[string(r[key])] = r
+		(*into)[string(r[key])] = named(r)
 	}
 	return true
 }
