@@ -112,7 +112,10 @@ func acceptSettings(n Node, into, from reflect.Value, said []Setting, live map[s
 			if n.Ignores("spec.datacenter." + l.Path) {
 				continue
 			}
-			if s.Row.Scalar() && !s.Same(text, ok, nil, Facts{}) || slices.Contains(differs, l.Prop) {
+			_, stated := s.Props[l.Prop]
+			value, there := DatacenterProp(s.Key, text, l.Prop)
+			fresh := !s.Row.Scalar() && !stated && there && (l.Default == "" || !l.kind.same(value, l.Default, Facts{}))
+			if s.Row.Scalar() && !s.Same(text, ok, nil, Facts{}) || slices.Contains(differs, l.Prop) || fresh {
 				a.take(l, into, from)
 			}
 		}
