@@ -36,6 +36,9 @@ func (v VM) Accept(config map[string]string, f Facts) (VM, []Leftover) {
 		a.name(&out, said["name"], read.Name)
 	}
 	prune(&out, func(key, prop, why string) {
+		if _, lives := config[key]; !lives {
+			return // the rest of something that is gone
+		}
 		left = append(left, Leftover{Key: key, Prop: prop, Text: config[key], Why: why})
 	})
 	return out, left
