@@ -65,7 +65,7 @@ func (p *round) vm(ctx context.Context, manifest schema.VM) Object {
 		g.decide(ctx)
 	}
 	g.Found = g.Plan.Diffs
-	g.others(ctx)
+	g.others(ctx, &g.Object, schema.ID{Cluster: g.ID.Cluster, Node: g.have.Node, VMID: g.ID.VMID}, func(step.Diff) bool { return true })
 	if p.Tables {
 		g.Table, g.Given = vm.Table(g.want, g.given, g.have, g.Found), p.last(g.ID)
 	}
@@ -129,15 +129,16 @@ func (p *round) deletionHeld(ctx context.Context) step.Wait {
 	return step.Wait{}
 }
 
-// others asks who may have changed what was changed on the host. It is only told, so an error is only logged.
-func (g *guest) others(ctx context.Context) {
-	drift := slices.ContainsFunc(g.Found, func(d step.Diff) bool { return d.Cause == step.Drift })
-	if !drift || g.Tasks == nil || g.Since.IsZero() {
+// others asks who may have changed what was changed on the host, when that is something that could be in the task list of id.
+// It is only told, so an error is only logged.
+func (p *round) others(ctx context.Context, o *Object, id schema.ID, could func(step.Diff) bool) {
+	drift := slices.ContainsFunc(o.Found, func(d step.Diff) bool { return d.Cause == step.Drift && could(d) })
+	if !drift || p.Tasks == nil || o.Since.IsZero() {
 		return
 	}
 	var err error
-	if g.Others, err = g.Tasks(ctx, schema.ID{Cluster: g.ID.Cluster, Node: g.have.Node, VMID: g.ID.VMID}, g.Since); err != nil {
-		g.Log.Debug("task list not known", zap.Int("vmid", g.ID.VMID), zap.String("node", g.have.Node), zap.Error(err))
+	if o.Others, err = p.Tasks(ctx, id, o.Since); err != nil {
+		p.Log.Debug("task list not known", zap.Int("vmid", id.VMID), zap.String("node", id.Node), zap.Error(err))
 	}
 }
 

@@ -124,6 +124,7 @@ func (p *round) host(ctx context.Context, n schema.Node, o *Object) {
 	}
 	err := p.survey(ctx, n, o)
 	o.Found = o.Plan.Diffs
+	p.others(ctx, o, o.ID, ofNetwork)
 	if p.apply && len(o.Plan.Steps) > 0 {
 		err = p.define(ctx, n, o, err)
 	}
@@ -147,6 +148,9 @@ func (p *round) host(ctx context.Context, n schema.Node, o *Object) {
 		return w.Reason != step.AssertionFailed
 	})
 }
+
+// ofNetwork tells whether a difference is one of those that PVE makes a task of: nothing else of a node leaves one.
+func ofNetwork(d step.Diff) bool { return schema.Within(d.Path, "spec.network") }
 
 // survey observes the node and plans.
 func (p *round) survey(ctx context.Context, n schema.Node, o *Object) error {

@@ -23,8 +23,8 @@ type Reconciler struct {
 	Ledger   *state.Ledger
 	Owner    string
 	Clusters map[string][]string // cluster -> its nodes; empty with a single cluster means every node
-	// Tasks lists what others did to the config of a guest since then, where PVE knows it; nil: nobody is asked. It is asked
-	// only about guests that somebody changed.
+	// Tasks lists what others did to the config of a guest since then, or with an id without vmid to the network of a node,
+	// where PVE knows it; nil: nobody is asked. It is asked only about what somebody changed.
 	Tasks func(ctx context.Context, id schema.ID, since time.Time) ([]vm.Task, error)
 	// DriftPolicy is that of a cluster's guests whose manifest has none: Correct (as ""), or Report.
 	DriftPolicy map[string]string

@@ -242,7 +242,7 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 		line("last applied", "%s  (%s)", brief(w.Applied), shorten(w.applied))
 	}
 	line("live", "%s", brief(w.Live))
-	if w.Cause == string(step.Drift) {
+	if w.Cause == string(step.Drift) && (o.Kind != schema.KindNode || schema.Within(w.Path, "spec.network")) {
 		for _, t := range o.Others[:min(mostTasks, len(o.Others))] {
 			line("maybe by", "%s", deed(t))
 		}

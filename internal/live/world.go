@@ -98,7 +98,7 @@ func (w *World) Node(ctx context.Context, cluster string, reads []string) (node.
 	return c.Node(ctx, reads)
 }
 
-// Tasks lists what others did to the config of a guest since then.
+// Tasks lists what others did to the config of a guest since then, or with an id without vmid to the network of a node.
 func (w *World) Tasks(ctx context.Context, id schema.ID, since time.Time) ([]vm.Task, error) {
 	c, err := w.cluster(id.Cluster)
 	if err != nil {

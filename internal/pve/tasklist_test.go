@@ -41,3 +41,19 @@ func TestTasksOfOthers(t *testing.T) {
 		t.Error("an error of the list is an error")
 	}
 }
+
+// With an id without vmid, who made a network config take effect.
+func TestTasksOfANode(t *testing.T) {
+	row := func(service, user string, start int) string {
+		return fmt.Sprintf(`{"id":%q,"user":%q,"upid":"UPID:%d","type":"srvreload","node":"pve1","starttime":%d,"pstart":1,"pid":1,"status":"OK"}`, service, user, start, start)
+	}
+	s := serve(t, map[string][]reply{"GET /nodes/pve1/tasks": {{status: "200 OK", body: `{"total":2,"data":[` +
+		row("pveproxy", "root@pam", 108) + "," + row("networking", "ann@pve", 107) + `]}`}}})
+	have, err := s.cluster(t).Tasks(t.Context(), schema.ID{Node: "pve1"}, time.Unix(100, 0))
+	if err != nil || len(have) != 1 || have[0].User != "ann@pve" || have[0].At != 107 {
+		t.Errorf("%v %v", have, err)
+	}
+	if asked := s.requests(); len(asked) != 1 || asked[0] != "GET /nodes/pve1/tasks?since=100&typefilter=srvreload" {
+		t.Errorf("%s", asked)
+	}
+}
