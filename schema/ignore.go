@@ -12,7 +12,8 @@ type Ignored struct {
 
 // unlike are the fields of a spec that are no settings of a guest.
 var unlike = map[string]bool{
-	"cluster": true, "node": true, "vmid": true, "uuid": true, "state": true, "power": true, "restartPolicy": true, "driftPolicy": true, "ignore": true, "overrule": true,
+	"cluster": true, "node": true, "vmid": true, "uuid": true, "state": true, "power": true, "restartPolicy": true, "maintenanceWindows": true, "driftPolicy": true, "ignore": true,
+	"overrule": true,
 }
 
 // checkIgnore: paths must be in the field table, and reasons given.

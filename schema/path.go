@@ -66,9 +66,11 @@ func checkPath(path string) (word string, among []string, ok bool) {
 				return word, namesOf(t), false
 			}
 			t = f.Type
-			if t.Kind() == reflect.Map {
-				slots = slotsOf(f.Tag.Get("pve"))
+			if keys := f.Tag.Get("pve"); t.Kind() == reflect.Map && keys != "" {
+				slots = slotsOf(keys)
 			}
+		case t.Kind() == reflect.Map: // of words of one's own
+			t = t.Elem()
 		default:
 			return word, nil, false
 		}
