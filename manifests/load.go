@@ -100,6 +100,9 @@ func (o Object[T]) At(path string) (line int) {
 	return line
 }
 
+// Says is what the manifest says at a path, on one line.
+func (o Object[T]) Says(path string) (text string, ok bool) { return o.doc.Text(path) }
+
 type loader struct {
 	Set
 	tree fs.FS

@@ -78,6 +78,12 @@ func checkPath(path string) (word string, among []string, ok bool) {
 	return "", nil, true
 }
 
+// Directs tells whether a path of a guest's manifest is for reconcile itself and no setting of PVE: spec.power, spec.ignore.
+func Directs(path string) bool {
+	word, _, _ := strings.Cut(strings.TrimPrefix(path, "spec."), ".")
+	return unlike[word] && word != "uuid"
+}
+
 func fieldOf(t reflect.Type, name string) (reflect.StructField, bool) {
 	for i := range t.NumField() {
 		if f := t.Field(i); jsonName(f) == name {

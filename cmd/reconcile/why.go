@@ -24,21 +24,9 @@ func runWhy(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return failed(stderr, err)
 	}
-	look := pick
-	if o.Kind == schema.KindNode {
-		look = pickOfNode
-	}
-	rows, err := look(o.Table, words[1])
+	origins, err := p.origins(ctx, o, words[1])
 	if err != nil {
 		return failed(stderr, err)
-	}
-	var origins []originJSON
-	for _, r := range rows {
-		w, err := p.origin(ctx, o, r)
-		if err != nil {
-			return failed(stderr, err)
-		}
-		origins = append(origins, w)
 	}
 	if c.output == "json" {
 		err = writeJSON(stdout, map[string]any{"revision": p.revision, "name": o.Name, "verdict": string(o.Verdict), "values": origins})
@@ -54,6 +42,27 @@ func runWhy(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		printOrigin(stdout, o, w)
 	}
 	return exitOK
+}
+
+// origins follows all values that a person means by a path.
+func (p *program) origins(ctx context.Context, o reconciler.Object, path string) ([]originJSON, error) {
+	if w, ok, err := p.directive(ctx, o, path); ok || err != nil {
+		return []originJSON{w}, err
+	}
+	look := pick
+	if o.Kind == schema.KindNode {
+		look = pickOfNode
+	}
+	rows, err := look(o.Table, path)
+	var out []originJSON
+	for _, r := range rows {
+		w, err := p.origin(ctx, o, r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, w)
+	}
+	return out, err
 }
 
 // pick finds the values a person means by a path of the manifest, a key or a sub-key of PVE.
@@ -93,6 +102,7 @@ type originJSON struct {
 	Blocked []string         `json:"blocked"`
 	applied string
 	words   string
+	directs bool // it is for reconcile itself, and PVE has no such setting
 }
 
 // origin follows one value back into git and ahead to what is done about it.
@@ -236,12 +246,16 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 	case w.Changed != nil:
 		line("since", "%s %q by %s, %s", w.Changed.Short(), w.Changed.Subject, w.Changed.Author, w.Changed.When.UTC().Format("2006-01-02 15:04"))
 	}
-	if w.applied == "" {
+	switch {
+	case w.directs:
+	case w.applied == "":
 		line("last applied", "nothing yet")
-	} else {
+	default:
 		line("last applied", "%s  (%s)", brief(w.Applied), shorten(w.applied))
 	}
-	line("live", "%s", brief(w.Live))
+	if !w.directs || w.Live != "" {
+		line("live", "%s", brief(w.Live))
+	}
 	if w.Cause == string(step.Drift) && (o.Kind != schema.KindNode || schema.Within(w.Path, "spec.network")) {
 		for _, t := range o.Others[:min(mostTasks, len(o.Others))] {
 			line("maybe by", "%s", deed(t))

@@ -21,10 +21,11 @@ func pickOfNode(table []vm.Row, path string) ([]vm.Row, error) {
 		if schema.Within(r.Name(), path) {
 			out = append(out, r)
 		}
-		names = append(names, r.Name())
+		part, _, _ := strings.Cut(r.Name(), ".")
+		names = append(names, r.Name(), part)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%q is nothing that the manifest of this node manages; what it asserts is told by plan%s", path, didYouMean(path, names))
+		return nil, fmt.Errorf("%q is not in the manifest of this node%s", path, didYouMean(path, names))
 	}
 	return out, nil
 }

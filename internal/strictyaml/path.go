@@ -49,6 +49,34 @@ func (d Document) String(path string) (string, bool) {
 	return n.value, true
 }
 
+// Text is the value at a path on one line, mappings and lists in brackets. An empty value is not there.
+func (d Document) Text(path string) (string, bool) {
+	n, exact := d.find(path)
+	if !exact || n.null() || n.kind == refused {
+		return "", false
+	}
+	return n.text(), true
+}
+
+func (n *node) text() string {
+	if n.kind == scalar {
+		return n.value
+	}
+	var parts []string
+	for i := range n.children {
+		c := &n.children[i]
+		if n.kind == mapping {
+			parts = append(parts, c.key+": "+c.text())
+		} else {
+			parts = append(parts, c.text())
+		}
+	}
+	if n.kind == mapping {
+		return "{" + strings.Join(parts, ", ") + "}"
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
 // Position is the place of the value at path. For a block mapping or list that is its key, and so it is for the nearest
 // parent when there is nothing at path.
 func (d Document) Position(path string) (line, column int) {
