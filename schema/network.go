@@ -86,6 +86,9 @@ func (n Node) checkNetwork(f *faults) {
 				f.add(at+".device", "%s is carried by %s by its name, which PVE goes by: write device: %s, or use another name", name, device, device)
 			}
 		}
+		if i.VLANs != "" && (i.VLANAware == nil || !*i.VLANAware) {
+			f.add(at+".vlans", "goes with vlanAware: true, without which PVE does not keep it")
+		}
 		if i.Gateway != "" && i.Address == "" || i.Gateway6 != "" && i.Address6 == "" {
 			f.add(at, "a gateway needs an address of the same family (address: 10.0.0.2/24)")
 		}
