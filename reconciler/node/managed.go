@@ -213,6 +213,9 @@ func orNone(s string) string {
 	if s == "" {
 		return "not set"
 	}
+	if strings.Contains(s, "\n") {
+		return strconv.Quote(s) // a message is one line
+	}
 	return s
 }
 
