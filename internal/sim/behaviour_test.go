@@ -221,3 +221,17 @@ func TestRescan(t *testing.T) {
 		t.Errorf("config: %v", conf)
 	}
 }
+
+// A new pool is looked for where its storage is to be used, and only if the node that is asked is one of these.
+func TestPoolOfAnotherNode(t *testing.T) {
+	for form, want := range map[string]string{
+		"storage=tank&type=zfspool&pool=tank":             "500 create storage failed: could not activate storage 'tank', zfs error: cannot import 'tank': no such pool available",
+		"storage=tank&type=zfspool&pool=tank&nodes=pve-6": "200 OK",
+		"storage=tank&type=zfspool&pool=tank&disable=1":   "200 OK",
+	} {
+		c := newClient(t, Options{})
+		if have, _ := c.call("POST", "/storage", form); have != want {
+			t.Errorf("%s: have %s, want %s", form, have, want)
+		}
+	}
+}

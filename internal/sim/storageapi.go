@@ -119,7 +119,7 @@ func createStorage(c *call) (any, error) {
 			st.set(name, value)
 		}
 	}
-	if kind == "zfspool" {
+	if kind == "zfspool" && st.on(c.w.local().Name) && !st.disabled() { // of other nodes: nobody looks
 		if err := c.activatePool(st); err != nil {
 			return nil, err
 		}
