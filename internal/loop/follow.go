@@ -60,16 +60,17 @@ func (l *Loop) take(ctx context.Context, rev source.Revision) error {
 	l.pulse.Passes++
 	l.pulse.Followed = l.Reconciler.Now()
 	l.mu.Unlock()
-	keys := next.pass.Keys()
+	keys, changed := next.pass.Keys(), next.changed(before)
 	l.Log.Info("following revision", zap.String("revision", rev.Short()), zap.String("subject", rev.Subject), zap.String("author", rev.Author),
 		zap.Int("objects", len(keys)), zap.Int("problems", len(in.Set.Problems)))
 	l.emit(reconciler.Event{Type: reconciler.EventRevision, Revision: rev.Commit, Author: rev.Author, Subject: rev.Subject})
 	l.queue.Keep(keys)
-	l.queue.Urge(next.changed(before)...)
+	l.queue.Urge(changed...)
 	if before != nil {
 		before.cancel(errSuperseded)
 	}
-	l.queue.Add(keys...)
+	// What changed was asked for, and may have its round by now.
+	l.queue.Add(slices.DeleteFunc(slices.Clone(keys), func(k reconciler.Key) bool { return slices.Contains(changed, k) })...)
 	l.board.keep(keys)
 	l.unattended(ctx, next)
 	return nil

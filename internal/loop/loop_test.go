@@ -241,6 +241,23 @@ func TestFollows(t *testing.T) {
 	})
 }
 
+// A new revision is one round of each object, also of those that it changed and whose round begins at once.
+func TestOneRoundARevision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t, func(s *story) { s.push("r1", "web101: cpu: {cores: 2}", "web102: cpu: {cores: 2}") })
+		defer s.end()
+		if got := s.said(reconciler.EventRound); len(got) != 2 {
+			t.Errorf("first: %v", got)
+		}
+		s.push("r2", "web101: cpu: {cores: 3}", "web102: cpu: {cores: 2}")
+		s.wake <- struct{}{}
+		synctest.Wait()
+		if got := s.said(reconciler.EventRound); len(got) != 4 {
+			t.Errorf("with the second: %v", got)
+		}
+	})
+}
+
 // Nothing to do for a day: a fixed number of looks, no write, no event, no log.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
