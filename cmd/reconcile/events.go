@@ -31,6 +31,7 @@ func runEvents(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	if done {
 		return code
 	}
+	words = objectNames(words)
 	conf, err := loadConfig(c.file)
 	if err != nil {
 		return failed(stderr, err)

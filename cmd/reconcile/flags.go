@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ustclug/pve-reconcile/internal/config"
@@ -53,6 +54,20 @@ func parse(f *flag.FlagSet, args []string, stdout, stderr io.Writer) (words []st
 		words = append(words, f.Arg(0))
 		args = f.Args()[1:]
 	}
+}
+
+// objectNames reads names of objects as they are printed: vm/web is VirtualMachine/web.
+func objectNames(words []string) []string {
+	names := slices.Clone(words)
+	for i, word := range words {
+		kind, name, _ := strings.Cut(word, "/")
+		for long, brief := range short {
+			if kind == brief && name != "" {
+				names[i] = long + "/" + name
+			}
+		}
+	}
+	return names
 }
 
 // describe prints the flags of a verb.

@@ -43,7 +43,7 @@ func runOnce(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return failed(stderr, err)
 	}
 	p.reconciler.Moves.Ending = ctx.Done()
-	o := onePass{program: p, common: c, command: strings.TrimSpace("reconcile " + strings.Join(args, " ")), words: words, stdout: stdout, stderr: stderr}
+	o := onePass{program: p, common: c, command: strings.TrimSpace("reconcile " + strings.Join(args, " ")), words: objectNames(words), stdout: stdout, stderr: stderr}
 	if *wait {
 		return o.waiting(ctx)
 	}

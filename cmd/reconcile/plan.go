@@ -23,7 +23,7 @@ func look(ctx context.Context, name string, args []string, stdout, stderr io.Wri
 	}
 	p, err := assemble(c, stderr)
 	if err == nil {
-		err = p.read(ctx, words)
+		err = p.read(ctx, objectNames(words))
 	}
 	if err != nil {
 		return failed(stderr, err)

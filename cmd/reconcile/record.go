@@ -25,7 +25,7 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	}
 	p, err := assemble(c, stderr)
 	if err == nil {
-		err = p.read(ctx, words)
+		err = p.read(ctx, objectNames(words))
 	}
 	if err != nil {
 		return failed(stderr, err)

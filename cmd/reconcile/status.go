@@ -35,6 +35,7 @@ func runStatus(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	if err != nil {
 		return failed(stderr, err)
 	}
+	words = objectNames(words)
 	r, err := statusNow(ctx, c, conf, words, *look, stderr)
 	if err != nil {
 		return failed(stderr, err)
@@ -83,7 +84,7 @@ func (r *reportJSON) restrict(names []string) error {
 	for _, name := range names {
 		n := len(kept)
 		for _, o := range r.Objects {
-			if o.Name == name {
+			if o.Name == name || o.Kind+"/"+o.Name == name {
 				kept = append(kept, o)
 			}
 		}

@@ -54,7 +54,8 @@ func tell(ctx context.Context, f *flag.FlagSet, args []string, stdout, stderr io
 	if done {
 		return code
 	}
-	in, err := read(words)
+	names := objectNames(words)
+	in, err := read(names)
 	if err != nil {
 		return usage(stderr, "%s: %v", f.Name(), err)
 	}
@@ -67,7 +68,7 @@ func tell(ctx context.Context, f *flag.FlagSet, args []string, stdout, stderr io
 		var p *program
 		var keys []string
 		if p, err = assemble(c, stderr); err == nil {
-			keys, err = p.keys(ctx, words)
+			keys, err = p.keys(ctx, names)
 		}
 		if err == nil {
 			err = here(p, keys, in)

@@ -22,7 +22,7 @@ func runTrigger(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	if err != nil {
 		return failed(stderr, err)
 	}
-	in := objectsJSON{Objects: words}
+	in := objectsJSON{Objects: objectNames(words)}
 	err = askDaemon(ctx, conf, "POST", "/trigger", in, &in)
 	if errors.Is(err, socket.ErrNobody) {
 		return usage(stderr, "no daemon answers on %s: `reconcile --once` makes one pass without it", conf.Socket.Path)

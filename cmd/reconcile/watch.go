@@ -29,7 +29,7 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if err != nil {
 		return failed(stderr, err)
 	}
-	w := watcher{conf: conf, common: c, words: words, stdout: stdout, stderr: stderr}
+	w := watcher{conf: conf, common: c, words: objectNames(words), stdout: stdout, stderr: stderr}
 	for {
 		more, code, err := w.look(ctx)
 		if err != nil {

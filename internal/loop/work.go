@@ -50,8 +50,20 @@ func (l *Loop) round(ctx context.Context, k reconciler.Key, working func()) reco
 	return l.next(o)
 }
 
-// next says when an object is looked at again, before the next look at everything.
+// next says when an object is looked at again, before the next look at everything: also when its suspension ends, for until
+// then it is told.
 func (l *Loop) next(o reconciler.Object) reconciler.Next {
+	n := l.due(o)
+	if s := o.Suspended; s != nil && !s.Until.IsZero() && !n.Failed {
+		if ends := max(time.Second, s.Until.Sub(l.Reconciler.Now())); n.After == 0 || ends < n.After {
+			n.After = ends
+		}
+	}
+	return n
+}
+
+// due says it by the verdict.
+func (l *Loop) due(o reconciler.Object) reconciler.Next {
 	switch o.Verdict {
 	case reconciler.Unknown, reconciler.Failed, reconciler.Busy:
 		return reconciler.Next{Failed: true}
@@ -62,11 +74,7 @@ func (l *Loop) next(o reconciler.Object) reconciler.Next {
 		return l.opens(o)
 	case reconciler.Waiting, reconciler.Migrating, reconciler.Changes:
 		return l.opens(o)
-	case reconciler.Suspended:
-		if u := o.Suspended.Until; !u.IsZero() {
-			return reconciler.Next{After: max(time.Second, u.Sub(l.Reconciler.Now()))}
-		}
-	case reconciler.InSync, reconciler.RestartNeeded, reconciler.Drifted, reconciler.Refused, reconciler.Orphaned:
+	case reconciler.InSync, reconciler.Suspended, reconciler.RestartNeeded, reconciler.Drifted, reconciler.Refused, reconciler.Orphaned:
 	}
 	return reconciler.Next{}
 }
