@@ -40,7 +40,7 @@ func (l *Loop) Status() Status {
 	}
 	s.Items = append(s.Items, l.board.others...)
 	l.board.mu.Unlock()
-	slices.SortFunc(s.Items, func(a, b Item) int {
+	slices.SortStableFunc(s.Items, func(a, b Item) int {
 		return strings.Compare(a.Object.Kind+"/"+a.Object.Name, b.Object.Kind+"/"+b.Object.Name)
 	})
 	return s

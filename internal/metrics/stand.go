@@ -113,7 +113,7 @@ func (s *stand) items(c collection, st loop.Status, now time.Time) {
 		}
 		done[k] = true
 		c.gauge(verdict, 1, k.Kind, k.Name, it.Object.ID.Cluster, string(it.Object.Verdict))
-		if at := last[k]; !at.IsZero() {
+		if at := last[k]; !at.IsZero() && it.Object.Verdict != reconciler.Orphaned { // nobody looks after an orphan any more
 			c.gauge(success, now.Sub(at).Seconds(), k.Kind, k.Name, it.Object.ID.Cluster)
 		}
 		if k.Kind != schema.KindMigration {
