@@ -129,7 +129,11 @@ func (p *program) sayAck(c common, stdout, stderr io.Writer, a ackJSON) int {
 		if a.Told {
 			who = "the daemon was told"
 		}
-		fmt.Fprintf(stdout, "accepted: %s. What the dropped commits gave stays on the guests\n", who)
+		left := "Guests that no manifest declares any more are left alone"
+		if a.DroppedCount > 0 || len(a.Gone) > 0 {
+			left = "What the dropped commits gave stays on the guests"
+		}
+		fmt.Fprintf(stdout, "accepted: %s. %s\n", who, left)
 		return code
 	}
 	fmt.Fprintf(stdout, "not accepted yet; if that is meant: reconcile ack %s\n", a.Revision.Short())

@@ -61,7 +61,7 @@ func TestRemoteBranchDeletedKeepsLastGood(t *testing.T) {
 	}
 	runGit(t, d.bare, "update-ref", "-d", "refs/heads/other")
 	have, err = d.source().Fetch(background(t))
-	wantError(t, err, EmptyRepository, "stays in force")
+	wantError(t, err, BranchGone, "no branch any more, main was deleted; push it again", "stays in force")
 	if have.Commit != first {
 		t.Errorf("have %+v, want the last good revision", have)
 	}

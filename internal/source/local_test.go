@@ -129,6 +129,9 @@ func TestLocalBranchDeletedKeepsLastGood(t *testing.T) {
 	runGit(t, bare, "update-ref", "-d", "refs/heads/main")
 	have, err := s.Fetch(background(t))
 	wantError(t, err, BranchGone, "branch main was deleted", "stays in force", want.Short())
+	runGit(t, bare, "update-ref", "-d", "refs/heads/other")
+	_, err = s.Fetch(background(t))
+	wantError(t, err, BranchGone, "no branch any more, main was deleted; push it again", "stays in force", want.Short())
 	if have != want {
 		t.Errorf("have %+v, want the last good revision", have)
 	}

@@ -118,6 +118,9 @@ func (s *Source) Fetch(ctx context.Context) (Revision, error) {
 		_ = errors.As(err, &e)
 		err = problem(BranchGone, "push it again, or set source.branch", "the branch %s was deleted", s.last.Branch)
 	}
+	if s.last.Commit != "" && reasonOf(err) == EmptyRepository {
+		err = problem(BranchGone, "push it again", "the repository has no branch any more, %s was deleted", s.last.Branch)
+	}
 	return s.last, s.describe(err, s.last)
 }
 
