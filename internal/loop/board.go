@@ -61,19 +61,26 @@ func (b *board) copy() map[reconciler.Key]Item {
 	return maps.Clone(b.items)
 }
 
-func (b *board) unattended(objects []reconciler.Object, now time.Time) {
+// unattended keeps the objects that no round is made of, and returns those that were not among them.
+func (b *board) unattended(objects []reconciler.Object, now time.Time) (news []reconciler.Object) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.others
 	b.others = nil
 	for _, o := range objects {
 		it := Item{Object: o, Looked: now}
-		if i := slices.IndexFunc(before, func(x Item) bool { return x.Object.Kind == o.Kind && x.Object.Name == o.Name && x.Object.ID == o.ID }); i >= 0 {
+		i := slices.IndexFunc(before, func(x Item) bool {
+			return x.Object.Kind == o.Kind && x.Object.Name == o.Name && x.Object.ID.VMID == o.ID.VMID && x.Object.Verdict == o.Verdict
+		})
+		if i >= 0 {
 			it.Conditions = before[i].Conditions
+		} else {
+			news = append(news, o)
 		}
 		it.Conditions = reconciler.Conditions(o, it.Conditions, now)
 		b.others = append(b.others, it)
 	}
+	return news
 }
 
 // flush writes what is in sync to the ledger, and since when conditions are as they are. What a crash loses of it is found

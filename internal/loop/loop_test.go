@@ -258,6 +258,39 @@ func TestOneRoundARevision(t *testing.T) {
 	})
 }
 
+// What no round is made of is told too, once: a manifest with problems, and a guest that lost its manifest.
+func TestTellsOfWhatHasNoRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t, func(s *story) {
+			s.push("r1", "web101: cpu: {cores: 2}", "web102: cpu: {cores: 2}", "web103: cpu: {cores: 2}")
+		})
+		defer s.end()
+		s.push("r2", "web101: cpu: {cores: two}", "web103: cpu: {cores: 2}")
+		s.wake <- struct{}{}
+		synctest.Wait()
+		want := []string{"Verdict web101 Refused", "Verdict web102 Orphaned"}
+		if got := s.said(reconciler.EventVerdict); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			t.Errorf("have %v, want %v", got, want)
+		}
+		for _, e := range s.events {
+			if e.Verdict == reconciler.Refused && !strings.Contains(e.Message, "web101.yaml:4:") {
+				t.Errorf("where the problem is, is missing: %q", e.Message)
+			}
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := s.said(reconciler.EventVerdict, reconciler.EventSource); len(got) != 2 {
+			t.Errorf("told again: %v", got)
+		}
+		s.push("r3", "web101: cpu: {cores: 2}", "web103: }")
+		s.wake <- struct{}{}
+		synctest.Wait()
+		if got := s.said(reconciler.EventSource); len(got) != 1 {
+			t.Errorf("a file that is no object: %v", got)
+		}
+	})
+}
+
 // Nothing to do for a day: a fixed number of looks, no write, no event, no log.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

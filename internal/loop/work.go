@@ -2,12 +2,14 @@ package loop
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/ustclug/pve-reconcile/internal/strictyaml"
 	"github.com/ustclug/pve-reconcile/reconciler"
 	"github.com/ustclug/pve-reconcile/reconciler/step"
 )
@@ -163,7 +165,30 @@ func (l *Loop) relieve(w *work, was, o reconciler.Object) {
 	l.queue.Urge(again...)
 }
 
-// unattended puts on the board what no round is made of.
+// unattended puts on the board what no round is made of, and says what is new about that.
 func (l *Loop) unattended(ctx context.Context, w *work) {
-	l.board.unattended(w.pass.Unattended(ctx, true), l.Reconciler.Now())
+	for _, o := range l.board.unattended(w.pass.Unattended(ctx, true), l.Reconciler.Now()) {
+		if w.manifest(reconciler.Key{Kind: o.Kind, Name: o.Name}) != nil {
+			continue // a guest that had another vmid: what is said of this name is said of the one declared now
+		}
+		e := event(w, reconciler.EventVerdict, o, 0)
+		say := l.Log.Info
+		if o.Verdict == reconciler.Refused {
+			say, e.Message = l.Log.Warn, first(w.pass.Set.Problems, e.Message)
+		}
+		say("object is "+string(o.Verdict), zap.String("kind", o.Kind), zap.String("name", o.Name), zap.Int("vmid", o.ID.VMID), zap.String("node", o.ID.Node),
+			zap.String("revision", w.revision.Short()), zap.String("message", e.Message))
+		l.emit(e)
+	}
+}
+
+// first is the first problem of the manifests, and how many there are besides.
+func first(all []strictyaml.Problem, otherwise string) string {
+	switch len(all) {
+	case 0:
+		return otherwise
+	case 1:
+		return all[0].String()
+	}
+	return fmt.Sprintf("%s (and %d more problems: reconcile status lists them)", all[0], len(all)-1)
 }

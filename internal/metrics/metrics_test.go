@@ -100,7 +100,7 @@ func TestScrape(t *testing.T) {
 		`api_calls_total{cluster="ustc"}`: "7", `api_writes_total{cluster="ustc"}`: "2", `api_sent_bytes_total{cluster="ustc"}`: "30", `api_received_bytes_total{cluster="ustc"}`: "400",
 		`revision_info{revision="c0ffee"}`: "1", `source_age_seconds`: "5", `source_failing`: "0", `objects`: "3", `manifest_problems`: "0",
 		`object_verdict` + of + `"web",verdict="Failed"}`: "1", `object_verdict` + of + `"gone",verdict="Orphaned"}`: "1",
-		`object_last_success_age_seconds` + of + `"web"}`:               "10",
+		`object_last_success_age_seconds` + of + `"web"}`:                "10",
 		`migration_bytes{disk="scsi0",name="docker2",step="send"}`:       "10",
 		`migration_total_bytes{disk="scsi0",name="docker2",step="send"}`: "40", `migration_bytes_per_second{disk="scsi0",name="docker2",step="send"}`: "5",
 		`notifications_waiting`: "3", `notifications_sent_total{to="mail"}`: "1", `notifications_failed_total{to="mail"}`: "2", `notifications_dropped_total{to="mail"}`: "0",

@@ -92,13 +92,12 @@ func (b *Outbox) Observe(e reconciler.Event) {
 		Revision: e.Revision, Author: e.Author,
 	}
 	switch e.Type {
-	case reconciler.EventRound:
+	case reconciler.EventRound, reconciler.EventVerdict: // of what no round is made there is only the verdict
 	case reconciler.EventSource:
 		m.Kind, m.Verdict = notice.KindSource, e.Reason
 	case reconciler.EventRevision:
 		m.Kind, m.Verdict, m.Reason, m.Text = notice.KindSource, "Followed", "Followed", ""
-	case reconciler.EventStarted, reconciler.EventStopped, reconciler.EventApplied, reconciler.EventVerdict, reconciler.EventSuspend,
-		reconciler.EventResume, reconciler.EventLease:
+	case reconciler.EventStarted, reconciler.EventStopped, reconciler.EventApplied, reconciler.EventSuspend, reconciler.EventResume, reconciler.EventLease:
 		return
 	}
 	b.mu.Lock()
