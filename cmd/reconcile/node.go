@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -96,6 +97,7 @@ func (d *daemon) act(ctx context.Context, command string) {
 	}()
 	for ctx.Err() == nil {
 		term, cancel := context.WithCancel(ctx)
+		var lost sync.Once
 		for name, l := range leases {
 			err := l.Wait(ctx, func(err error) {
 				d.log.Warn("standing by", zap.String("cluster", name), zap.Error(err))
@@ -109,7 +111,10 @@ func (d *daemon) act(ctx context.Context, command string) {
 				select {
 				case <-l.Lost():
 					d.log.Error("the lease of the cluster is lost: nothing is written any more", zap.String("cluster", name))
-					cancel()
+					lost.Do(func() { // said at once: a long step that was begun may go on for hours
+						d.standby("the lease of the cluster " + name + " is lost, steps that were begun are seen to their end")
+						cancel()
+					})
 				case <-term.Done():
 				}
 			}()
