@@ -122,7 +122,7 @@ func (p *program) daemon(wake <-chan struct{}) (d *daemon, err error) {
 	d = &daemon{program: p, journal: state.JournalIn(p.config.StateDir), events: newFeed(), began: time.Now(), wake: wake}
 	p.reconciler.Fresh = glance
 	d.metrics = metrics.New(d.sources())
-	if d.outbox, err = d.openOutbox(); err != nil {
+	if d.outbox, err = d.openOutbox(d.standings); err != nil {
 		return nil, err
 	}
 	d.loop = d.newLoop(nil)

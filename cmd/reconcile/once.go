@@ -98,10 +98,12 @@ func (o onePass) make(ctx context.Context) (r reconciler.Report, err error) {
 		err = p.input.Accept()
 	}
 	if err != nil {
+		o.tellOnce(ctx, r, err)
 		return r, err
 	}
 	r = p.reconciler.Apply(ctx, p.input)
 	p.keepConditions(r)
+	defer o.tellOnce(ctx, r, nil) // after what was done is printed
 	if o.output == "json" {
 		return r, printJSON(o.stdout, p, r)
 	}

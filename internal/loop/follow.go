@@ -65,7 +65,7 @@ func (l *Loop) take(ctx context.Context, rev source.Revision) error {
 		zap.Int("objects", len(keys)), zap.Int("problems", len(in.Set.Problems)))
 	l.emit(reconciler.Event{Type: reconciler.EventRevision, Revision: rev.Commit, Author: rev.Author, Subject: rev.Subject})
 	if in.Set.Unread { // there may be an object in it, but nobody can tell which
-		text := "followed, but for a file that cannot be read as an object: " + first(in.Set.Problems, "") + "; nothing counts as removed until that is mended"
+		text := "followed, but for a file that cannot be read as an object: " + FirstProblem(in.Set.Problems, "") + "; nothing counts as removed until that is mended"
 		l.Log.Warn("the source is not followed in full", zap.String("why", text))
 		l.emit(reconciler.Event{Type: reconciler.EventSource, Reason: "NotFollowed", Message: text, Revision: rev.Commit})
 	}

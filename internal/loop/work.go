@@ -174,7 +174,7 @@ func (l *Loop) unattended(ctx context.Context, w *work) {
 		e := event(w, reconciler.EventVerdict, o, 0)
 		say := l.Log.Info
 		if o.Verdict == reconciler.Refused {
-			say, e.Message = l.Log.Warn, first(w.pass.Set.Problems, e.Message)
+			say, e.Message = l.Log.Warn, FirstProblem(w.pass.Set.Problems, e.Message)
 		}
 		say("object is "+string(o.Verdict), zap.String("kind", o.Kind), zap.String("name", o.Name), zap.Int("vmid", o.ID.VMID), zap.String("node", o.ID.Node),
 			zap.String("revision", w.revision.Short()), zap.String("message", e.Message))
@@ -182,8 +182,8 @@ func (l *Loop) unattended(ctx context.Context, w *work) {
 	}
 }
 
-// first is the first problem of the manifests, and how many there are besides.
-func first(all []strictyaml.Problem, otherwise string) string {
+// FirstProblem is the first problem of the manifests, and how many there are besides.
+func FirstProblem(all []strictyaml.Problem, otherwise string) string {
 	switch len(all) {
 	case 0:
 		return otherwise

@@ -166,37 +166,18 @@ func (b *Outbox) deliver(ctx context.Context, p *place) {
 			return
 		case <-p.wake:
 		}
-		b.mu.Lock()
-		batch := slices.Clone(p.Queue[:min(len(p.Queue), mostBatch)])
-		if p.conf.CommitStatus != nil {
-			batch = batch[:min(len(batch), 1)]
-		}
-		dropped := p.Dropped
-		b.mu.Unlock()
-		if len(batch) == 0 {
+		tried, err := b.try(ctx, p)
+		switch {
+		case !tried:
 			continue
-		}
-		limited, cancel := context.WithTimeout(ctx, timeout)
-		err := p.send(limited, batch, dropped)
-		cancel()
-		if ctx.Err() != nil && err != nil {
-			return
-		}
-		b.mu.Lock()
-		if err == nil {
-			p.delivered(batch, dropped)
-			b.changed = true
-		} else {
-			p.failed++
-		}
-		b.mu.Unlock()
-		if err == nil {
-			b.save()
+		case err == nil:
 			if said != "" {
 				b.o.Log.Info("notifications are delivered again", zap.String("to", p.name))
 			}
 			pause, said = 0, ""
 			continue
+		case ctx.Err() != nil:
+			return
 		}
 		if err.Error() != said {
 			said = err.Error()
@@ -208,6 +189,74 @@ func (b *Outbox) deliver(ctx context.Context, p *place) {
 			return
 		case <-time.After(retry.Pause(pause)):
 		}
+	}
+}
+
+// try makes one delivery to a receiver, if anything waits for it.
+func (b *Outbox) try(ctx context.Context, p *place) (tried bool, err error) {
+	b.mu.Lock()
+	batch := slices.Clone(p.Queue[:min(len(p.Queue), mostBatch)])
+	if p.conf.CommitStatus != nil {
+		batch = batch[:min(len(batch), 1)]
+	}
+	dropped := p.Dropped
+	b.mu.Unlock()
+	if len(batch) == 0 {
+		return false, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err = p.send(limited, batch, dropped); err != nil && ctx.Err() != nil {
+		return true, err // told to end: nobody's failure
+	}
+	b.mu.Lock()
+	if err == nil {
+		p.delivered(batch, dropped)
+		b.changed = true
+	} else {
+		p.failed++
+	}
+	b.mu.Unlock()
+	if err == nil {
+		b.save()
+	}
+	return true, err
+}
+
+// Once tells at once what was observed, for a process that ends now: nothing has to stand any longer. Each receiver is tried
+// until it has everything, fails, or ctx ends; what is left waits for whoever comes next.
+func (b *Outbox) Once(ctx context.Context) {
+	for _, p := range b.places {
+		p.conf.After = 0
+	}
+	b.turn()
+	b.save()
+	var all sync.WaitGroup
+	for _, p := range b.places {
+		all.Go(func() {
+			tried, err := true, error(nil)
+			for tried && err == nil && ctx.Err() == nil {
+				tried, err = b.try(ctx, p)
+			}
+			b.trouble(p, err)
+		})
+	}
+	all.Wait()
+	b.save()
+}
+
+// trouble says why a receiver could not be told, when that is not what was said last.
+func (b *Outbox) trouble(p *place, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	b.mu.Lock()
+	news := p.Trouble != text
+	p.Trouble, b.changed = text, b.changed || news
+	b.mu.Unlock()
+	if news && err != nil {
+		b.o.Log.Warn("notifications cannot be delivered; they are kept for the next pass", zap.String("to", p.name), zap.Error(err))
 	}
 }
 

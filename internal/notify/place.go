@@ -15,6 +15,7 @@ type kept struct {
 	Seq     int64             `json:"seq,omitempty"`   // of the newest entry
 	Dropped int               `json:"dropped,omitempty"`
 	Commits []commit          `json:"commits,omitempty"` // the oldest first
+	Trouble string            `json:"trouble,omitempty"` // what Once said last
 }
 
 // entry is one thing to tell.
