@@ -63,6 +63,7 @@ ARCH    ?= $(shell $(GO) env GOARCH)
 .PHONY: deb
 deb: ## build bin/pve-reconcile_VERSION_ARCH.deb; ARCH=arm64 for the other one
 	@CGO_ENABLED=0 GOARCH=$(ARCH) $(GO) build $(FLAGS) -ldflags '-s -w -X main.release=$(VERSION)' -o bin/deb/reconcile ./cmd/reconcile
+	@cd packaging && $(GO) test $(FLAGS) .
 	@cd packaging && $(GO) run $(FLAGS) . -binary ../bin/deb/reconcile -version '$(VERSION)' -arch $(ARCH) -out ../bin
 
 .PHONY: deb-test

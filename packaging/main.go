@@ -90,7 +90,7 @@ func describe(root, binary, version, arch string) (*nfpm.Info, error) {
 	}
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "pve-reconcile", Arch: arch, Version: version, VersionSchema: "none", Section: "admin", Priority: "optional",
-		Maintainer: "USTC Linux User Group <maintainers@example.org>", Homepage: "https://github.com/ustclug/pve-reconcile", License: "see copyright",
+		Maintainer: maintainer(os.Getenv), Homepage: "https://github.com/ustclug/pve-reconcile", License: "Apache-2.0",
 		Description: strings.Join([]string{
 			"GitOps for Proxmox VE without Kubernetes",
 			"Keeps guests, nodes and migrations of Proxmox VE as manifests in a git",
@@ -106,6 +106,19 @@ func describe(root, binary, version, arch string) (*nfpm.Info, error) {
 		return nil, err
 	}
 	return info, nil
+}
+
+// maintainer is who answers for the package, in the variables of Debian's own tools: whoever builds it for others sets them. The
+// address otherwise is root's where it is installed, which is at least somebody's.
+func maintainer(env func(string) string) string {
+	name, address := env("DEBFULLNAME"), env("DEBEMAIL")
+	if address == "" {
+		address = "root@localhost"
+	}
+	if name == "" {
+		name = "whoever built this package"
+	}
+	return name + " <" + address + ">"
 }
 
 func mode(m fs.FileMode) *files.ContentFileInfo {
