@@ -125,11 +125,12 @@ func (l *loader) policies() {
 		if v.Object.Absent() || l.Refused[v.ref] {
 			continue
 		}
-		for _, f := range v.Object.Violations(rules[v.Object.Spec.Node]) {
+		violations, unheeded := v.Object.Judge(rules[v.Object.Spec.Node])
+		for _, f := range violations {
 			l.problem(v.place(f))
 			l.Refused[v.ref] = true
 		}
-		for _, f := range v.Object.Unheeded(rules[v.Object.Spec.Node]) {
+		for _, f := range unheeded {
 			l.Advice = append(l.Advice, v.place(f))
 		}
 	}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"path"
 	"slices"
@@ -62,8 +63,9 @@ func Violations(rules []Rule, config map[string]string) []Violation {
 		return nil
 	}
 	keys := slices.SortedFunc(maps.Keys(config), CompareKeys)
+	has := cards(slices.Values(keys))
 	for _, rule := range rules {
-		if cards(keys) < rule.Cards {
+		if has < rule.Cards {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(rule.Settings)) {
@@ -80,10 +82,10 @@ func Violations(rules []Rule, config map[string]string) []Violation {
 }
 
 // cards counts network cards among keys.
-func cards(keys []string) int {
+func cards(keys iter.Seq[string]) int {
 	row, _ := RowOf("net0")
 	n := 0
-	for _, k := range keys {
+	for k := range keys {
 		if row.Has(k) {
 			n++
 		}

@@ -29,7 +29,8 @@ func (v VM) Settings() map[string]Setting {
 	root := reflect.ValueOf(spec)
 	for _, r := range Rows() {
 		if !r.Family() {
-			if s, ok := r.setting(root, r.Key, "spec."+r.Path); ok {
+			if s, ok := r.setting(root, r.Key); ok {
+				s.Path = "spec." + r.Path
 				out[r.Key] = s
 			}
 			continue
@@ -39,8 +40,9 @@ func (v VM) Settings() map[string]Setting {
 			continue
 		}
 		for _, k := range m.MapKeys() {
-			if s, ok := r.setting(m.MapIndex(k), k.String(), "spec."+r.Path+"."+k.String()); ok {
-				out[k.String()] = s
+			if s, ok := r.setting(m.MapIndex(k), k.String()); ok {
+				s.Path = "spec." + r.Path + "." + s.Key
+				out[s.Key] = s
 			}
 		}
 	}
@@ -51,8 +53,10 @@ func (v VM) Settings() map[string]Setting {
 	return out
 }
 
-func (r *Row) setting(v reflect.Value, key, path string) (Setting, bool) {
-	s := Setting{Row: r, Key: key, Path: path}
+// setting is what a spec (or a device of it) says of the row, without the path to it. Most specs leave most rows out, so
+// nothing is made before something is said.
+func (r *Row) setting(v reflect.Value, key string) (Setting, bool) {
+	s := Setting{Row: r, Key: key}
 	if r.Scalar() {
 		value, ok := at(v, r.Leaves[0].index)
 		if !ok {
@@ -61,14 +65,19 @@ func (r *Row) setting(v reflect.Value, key, path string) (Setting, bool) {
 		s.Text = r.Leaves[0].kind.print(value)
 		return s, true
 	}
-	s.Props = map[string]string{}
-	for _, l := range r.Leaves {
+	for i := range r.Leaves {
+		l := &r.Leaves[i]
 		if value, ok := at(v, l.index); ok {
+			if s.Props == nil {
+				s.Props = map[string]string{}
+			}
 			s.Props[l.Prop] = l.kind.print(value)
 		}
 	}
 	if r.drive {
-		s.Source = sourceOf(v, r)
+		if s.Source = sourceOf(v, r); s.Source != nil && s.Props == nil {
+			s.Props = map[string]string{}
+		}
 		return s, s.Source != nil
 	}
 	return s, len(s.Props) > 0

@@ -81,7 +81,8 @@ var datacenterRows = sync.OnceValue(func() []*Row {
 func (d Datacenter) Settings() []Setting {
 	var out []Setting
 	for _, r := range datacenterRows() {
-		if s, ok := r.setting(reflect.ValueOf(d), r.Key, "spec.datacenter."+r.Path); ok {
+		if s, ok := r.setting(reflect.ValueOf(d), r.Key); ok {
+			s.Path = "spec.datacenter." + r.Path
 			out = append(out, s)
 		}
 	}

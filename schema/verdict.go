@@ -8,15 +8,28 @@ import (
 )
 
 // Violations lists how the manifest itself would break firm rules, offline, by the path of the setting at fault.
-func (v VM) Violations(rules []Rule) []Fault { return v.placed(v.breaks(rules, v.config()), false) }
+func (v VM) Violations(rules []Rule) []Fault {
+	violations, _ := v.Judge(rules)
+	return violations
+}
 
-// Unheeded lists the recommendations that the manifest neither follows nor overrules, offline.
-func (v VM) Unheeded(rules []Rule) []Fault { return v.placed(v.breaks(rules, v.config()), true) }
+// Judge lists what Violations does, and the recommendations that the manifest neither follows nor overrules.
+func (v VM) Judge(rules []Rule) (violations, unheeded []Fault) {
+	if len(rules) == 0 {
+		return nil, nil
+	}
+	settings := v.Settings()
+	broken := v.breaks(rules, settings, fresh(settings))
+	return v.placed(broken, settings, false), v.placed(broken, settings, true)
+}
 
 // Advised lists the recommendations that the manifest does not overrule, and that a guest with this config does not follow.
 func (v VM) Advised(rules []Rule, config map[string]string) []string {
 	var out []string
-	for _, b := range v.breaks(rules, config) {
+	if len(rules) == 0 {
+		return nil
+	}
+	for _, b := range v.breaks(rules, v.Settings(), config) {
 		if b.Advice && !v.Overrules(b.Name) {
 			out = append(out, b.Text)
 		}
@@ -33,16 +46,13 @@ func (v VM) Overrules(name string) bool {
 	return ok
 }
 
-// breaks lists how a guest with this config and this manifest breaks rules.
-func (v VM) breaks(rules []Rule, config map[string]string) []Violation {
-	if len(rules) == 0 {
-		return nil
-	}
+// breaks lists how a guest with this config and the settings of this manifest breaks rules.
+func (v VM) breaks(rules []Rule, settings map[string]Setting, config map[string]string) []Violation {
 	out := Violations(rules, config)
-	settings := v.Settings()
 	keys := slices.SortedFunc(maps.Keys(settings), CompareKeys)
+	has := cards(maps.Keys(config))
 	for _, rule := range rules {
-		if cards(slices.Collect(maps.Keys(config))) < rule.Cards {
+		if has < rule.Cards {
 			continue
 		}
 		if n := v.Spec.VMID; len(rule.VMIDs) > 0 && !slices.ContainsFunc(rule.VMIDs, func(s [2]int) bool { return s[0] <= n && n <= s[1] }) {
@@ -97,10 +107,10 @@ func (rule Rule) unstated(name string, settings map[string]Setting, keys []strin
 	return out
 }
 
-// config is what the guest would be made with, in PVE's keys and text.
-func (v VM) config() map[string]string {
+// fresh is what a guest would be made with, in PVE's keys and text.
+func fresh(settings map[string]Setting) map[string]string {
 	config := map[string]string{}
-	for key, s := range v.Settings() {
+	for key, s := range settings {
 		if s.Source != nil {
 			config[key] = s.Fresh()
 		} else {
@@ -111,8 +121,7 @@ func (v VM) config() map[string]string {
 }
 
 // placed are the firm violations, or those of advice that nobody overruled, by the path of the setting at fault.
-func (v VM) placed(broken []Violation, advice bool) []Fault {
-	settings := v.Settings()
+func (v VM) placed(broken []Violation, settings map[string]Setting, advice bool) []Fault {
 	var out []Fault
 	for _, b := range broken {
 		if b.Advice != advice || advice && v.Overrules(b.Name) {
