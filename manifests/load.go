@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ustclug/pve-reconcile/internal/strictyaml"
 	"github.com/ustclug/pve-reconcile/schema"
@@ -36,6 +39,8 @@ type Set struct {
 	Refused map[string]bool
 	// Unread tells that some document could not be told what it is, so that nothing may count as removed (law 15).
 	Unread bool
+
+	at map[string]int // "VirtualMachine/docker2" -> its place in VMs; likewise the other kinds
 }
 
 // Object is one checked object and where it stands.
@@ -68,9 +73,7 @@ const (
 // Load reads every *.yaml and *.yml of a tree. Hidden files and directories are skipped.
 func Load(tree fs.FS) Set {
 	l := loader{Set: Set{Refused: map[string]bool{}}, tree: tree}
-	if err := fs.WalkDir(tree, ".", l.visit); err != nil {
-		l.fail(".", "cannot be read: "+err.Error(), "")
-	}
+	l.read()
 	l.settle()
 	l.Declared, l.DeclaredNodes = l.vms, l.nodes
 	l.Moving = map[string]string{}
@@ -105,12 +108,47 @@ func (o Object[T]) Says(path string) (text string, ok bool) { return o.doc.Text(
 
 type loader struct {
 	Set
-	tree fs.FS
+	tree  fs.FS
+	texts chan<- text // of files, to be understood
+	parts []*loader   // what each file says, in the order of the files
 
 	// All that were read, the refused ones included: what they claim is claimed, and rules are kept as far as they can be read.
 	vms   []Object[schema.VM]
 	nodes []Object[schema.Node]
 	moves []Object[schema.Migration]
+}
+
+// text is a file that was read, and where what it says goes.
+type text struct {
+	name string
+	data []byte
+	into *loader
+}
+
+// read walks the tree, and has the files understood meanwhile by as many as there are processors. Nothing is put
+// together before all are through, so that the order is that of the files.
+func (l *loader) read() {
+	texts := make(chan text)
+	l.texts = texts
+	var readers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		readers.Go(func() {
+			for t := range texts {
+				t.into.file(t.name, t.data)
+			}
+		})
+	}
+	if err := fs.WalkDir(l.tree, ".", l.visit); err != nil {
+		l.fail(".", "cannot be read: "+err.Error(), "")
+	}
+	close(texts)
+	readers.Wait()
+	for _, p := range l.parts {
+		l.vms, l.nodes, l.moves = append(l.vms, p.vms...), append(l.nodes, p.nodes...), append(l.moves, p.moves...)
+		l.Problems, l.Unread = append(l.Problems, p.Problems...), l.Unread || p.Unread
+		maps.Copy(l.Refused, p.Refused)
+	}
+	l.parts = nil
 }
 
 func (l *loader) fail(file, text, hint string) {
@@ -155,7 +193,9 @@ func (l *loader) visit(name string, d fs.DirEntry, err error) error {
 		l.fail(name, "cannot be read: "+cause(err).Error(), "")
 		return nil
 	}
-	l.file(name, data)
+	part := &loader{Set: Set{Refused: map[string]bool{}}}
+	l.parts = append(l.parts, part)
+	l.texts <- text{name, data, part}
 	return nil
 }
 

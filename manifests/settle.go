@@ -53,21 +53,8 @@ func (l *loader) settle() {
 		l.depend()
 	}
 	l.targets()
-	for _, v := range l.vms {
-		if !l.Refused[v.ref] {
-			l.VMs = append(l.VMs, v)
-		}
-	}
-	for _, n := range l.nodes {
-		if !l.Refused[n.ref] {
-			l.Nodes = append(l.Nodes, n)
-		}
-	}
-	for _, m := range l.moves {
-		if !l.Refused[m.ref] {
-			l.Migrations = append(l.Migrations, m)
-		}
-	}
+	l.at = map[string]int{}
+	l.VMs, l.Nodes, l.Migrations = sound(l, l.vms), sound(l, l.nodes), sound(l, l.moves)
 	// What has no name is no name that could be removed; Unread says that it may be any.
 	delete(l.Refused, schema.KindVM+"/")
 	delete(l.Refused, schema.KindNode+"/")
@@ -147,22 +134,32 @@ func (s Set) Rules(node string) []schema.Rule {
 }
 
 // VM is the checked virtual machine of a name.
-func (s Set) VM(name string) (schema.VM, bool) { return named(s.VMs, name, vmName) }
+func (s Set) VM(name string) (schema.VM, bool) { return named(s, s.VMs, schema.KindVM, name) }
 
 // Node is the checked node of a name.
-func (s Set) Node(name string) (schema.Node, bool) { return named(s.Nodes, name, nodeName) }
+func (s Set) Node(name string) (schema.Node, bool) { return named(s, s.Nodes, schema.KindNode, name) }
 
 // Migration is the checked migration of a name.
 func (s Set) Migration(name string) (schema.Migration, bool) {
-	return named(s.Migrations, name, func(m schema.Migration) string { return m.Metadata.Name })
+	return named(s, s.Migrations, schema.KindMigration, name)
 }
 
-func vmName(v schema.VM) string     { return v.Metadata.Name }
-func nodeName(n schema.Node) string { return n.Metadata.Name }
-
-func named[T any](list []Object[T], name string, of func(T) string) (found T, ok bool) {
-	if i := slices.IndexFunc(list, func(o Object[T]) bool { return of(o.Object) == name }); i >= 0 {
-		return list[i].Object, true
+func named[T any](s Set, list []Object[T], kind, name string) (found T, ok bool) {
+	i, ok := s.at[kind+"/"+name]
+	if ok {
+		found = list[i].Object
 	}
-	return found, false
+	return found, ok
+}
+
+// sound are the objects that were not refused. Their names are all different.
+func sound[T any](l *loader, all []Object[T]) []Object[T] {
+	var out []Object[T]
+	for _, o := range all {
+		if !l.Refused[o.ref] {
+			l.at[o.ref] = len(out)
+			out = append(out, o)
+		}
+	}
+	return out
 }
