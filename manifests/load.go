@@ -253,8 +253,7 @@ func (l *loader) document(file string, d strictyaml.Document) {
 		if ok {
 			text = fmt.Sprintf("%q is not a version this program reads", version)
 		}
-		l.problem(d.Problem("apiVersion", text, "write "+schema.APIVersion))
-		l.Unread = true
+		l.unknown(d, d.Problem("apiVersion", text, "write "+schema.APIVersion))
 		return
 	}
 	read, ok := kinds[kind]
@@ -267,11 +266,17 @@ func (l *loader) document(file string, d strictyaml.Document) {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 		}
-		l.problem(d.Problem("kind", text, hint))
-		l.Unread = true
+		l.unknown(d, d.Problem("kind", text, hint))
 		return
 	}
 	read(l, file, d)
+}
+
+// unknown reports a document that cannot be told what it is, with what is wrong with it whatever it is.
+func (l *loader) unknown(d strictyaml.Document, p strictyaml.Problem) {
+	l.problem(p)
+	l.Problems = append(l.Problems, d.Problems()...)
+	l.Unread = true
 }
 
 func (l *loader) problem(p strictyaml.Problem) { l.Problems = append(l.Problems, p) }
