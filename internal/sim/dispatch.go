@@ -288,8 +288,7 @@ func (s *Server) run(e *endpoint, c *call, public bool) reply {
 		if raw, ok := s.w.Reads[c.path]; ok && e.method == "GET" {
 			return okReply(raw)
 		}
-		return jsonReply(501, "simulator: "+e.method+" "+e.path+" is not covered",
-			map[string]any{"data": nil, "message": "simulator: " + e.method + " " + e.path + " is not covered\n"})
+		return errorReply(notCovered("%s %s", e.method, e.path))
 	}
 	data, err := h(c)
 	if err != nil {

@@ -19,9 +19,6 @@ func init() {
 	on(base+"reboot", powerTask("qmreboot", true, func(c *call, t *Task, vm *VM) error { return c.shutdown(t, vm, true) }))
 	on(base+"reset", powerTask("qmreset", true, func(c *call, t *Task, vm *VM) error { return nil }))
 	on(base+"suspend", powerTask("qmpause", true, func(c *call, t *Task, vm *VM) error {
-		if c.flag("todisk") {
-			return dief("simulator: suspend to disk is not covered")
-		}
 		vm.State = "paused"
 		return nil
 	}))
@@ -48,6 +45,9 @@ func powerTask(kind string, mustRun bool, work func(*call, *Task, *VM) error) op
 		}
 		if mustRun && !vm.isRunning() {
 			return nil, dief("VM %d not running", vm.ID)
+		}
+		if kind == "qmpause" && c.flag("todisk") {
+			return nil, notCovered("suspend to disk")
 		}
 		id := vm.ID
 		return c.fork(job{kind: kind, id: itoa(id), vm: vm, time: c.powerTime(kind, vm), work: func(t *Task) error {

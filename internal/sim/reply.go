@@ -47,6 +47,11 @@ func dief(format string, args ...any) error {
 	return &failure{status: 500, text: fmt.Sprintf(format, args...)}
 }
 
+// notCovered is the answer to what is not simulated.
+func notCovered(format string, args ...any) error {
+	return &failure{status: 501, text: "simulator: " + fmt.Sprintf(format, args...) + " is not covered"}
+}
+
 // badParam is a parameter error: status 400 with errors by parameter.
 func badParam(name, format string, args ...any) error {
 	return badParams(map[string]string{name: fmt.Sprintf(format, args...)})

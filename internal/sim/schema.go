@@ -67,21 +67,20 @@ var indexLimit = map[string]int{
 	"serial": 4, "parallel": 3, "numa": 8, "ipconfig": 32, "virtiofs": 10, "acmedomain": 6, "link": 8,
 }
 
-var trailingNumber = regexp.MustCompile(`^([a-z]+)(0|[1-9]\d*)$`)
-
 // find returns the property that a given name means, or nil.
 func (p *properties) find(name string) *property {
 	if found := p.byName[name]; found != nil {
 		return found
 	}
-	if m := trailingNumber.FindStringSubmatch(name); m != nil {
-		if found := p.counts[m[1]]; found != nil {
-			if n, err := strconv.Atoi(m[2]); err == nil && n < limitOf(m[1]) {
-				return found
-			}
-		}
+	prefix := strings.TrimRight(name, "0123456789")
+	found, number := p.counts[prefix], name[len(prefix):]
+	if found == nil || number == "" || number[0] == '0' && number != "0" {
+		return nil
 	}
-	return nil
+	if n, err := strconv.Atoi(number); err != nil || n >= limitOf(prefix) {
+		return nil
+	}
+	return found
 }
 
 func limitOf(prefix string) int {

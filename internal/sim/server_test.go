@@ -239,3 +239,20 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("have %v", err)
 	}
 }
+
+// TestNotCovered: what is not simulated says so at once with 501, and never starts a task that fails for a reason PVE does
+// not have.
+func TestNotCovered(t *testing.T) {
+	c := newClient(t, Options{})
+	for _, call := range [][4]string{
+		{"suspend to disk", "POST", "/nodes/pve-5/qemu/117/status/suspend", "todisk=1"},
+		{"restoring from an archive", "POST", "/nodes/pve-5/qemu", "vmid=900&archive=local:backup/vzdump-qemu-900-2026_01_01-00_00_00.vma.zst"},
+		{"storage type 'iscsi'", "POST", "/storage", "storage=remote&type=iscsi&portal=10.0.0.9&target=iqn.2026-01.org.example:a"},
+		{"POST /nodes/{node}/startall", "POST", "/nodes/pve-5/startall", ""},
+	} {
+		c.refused("501 simulator: "+call[0]+" is not covered", call[1], call[2], call[3])
+	}
+	if state := c.ok("GET", "/nodes/pve-5/qemu/117/status/current", "").(map[string]any)["status"]; state != "running" {
+		t.Errorf("after a refused suspend the guest is %v", state)
+	}
+}

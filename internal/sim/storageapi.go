@@ -81,7 +81,7 @@ func optionsOf(kind string) map[string]storageOption {
 func (c *call) storageParams(kind string, create bool) (map[string]string, error) {
 	known := optionsOf(kind)
 	if len(known) == 0 {
-		return nil, dief("simulator: storage type '%s' is not covered", kind)
+		return nil, notCovered("storage type '%s'", kind)
 	}
 	set := map[string]string{}
 	for _, name := range c.order {

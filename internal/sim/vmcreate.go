@@ -39,7 +39,7 @@ func createVM(c *call) (any, error) {
 		return nil, dief("unable to create VM %d - VM %d already exists on node '%s'", id, id, other.Node)
 	}
 	if c.has("archive") {
-		return nil, dief("simulator: restoring from an archive is not covered")
+		return nil, notCovered("restoring from an archive")
 	}
 	vm := c.w.NewVM(id, c.node.Name, "lock: create\n")
 	vm.seenLate = true
