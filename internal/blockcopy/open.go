@@ -34,6 +34,9 @@ func openTarget(ctx context.Context, m machine, path string, buffered bool) (*di
 	if err != nil {
 		return nil, err
 	}
+	if _, err := isBlock(path); err != nil {
+		return nil, err
+	}
 	if err := m.unused(ctx, path); err != nil {
 		return nil, err
 	}
@@ -55,17 +58,26 @@ func openTarget(ctx context.Context, m machine, path string, buffered bool) (*di
 	return d, nil
 }
 
-func openDisk(m machine, path string, flags int, buffered bool) (_ *disk, err error) {
+// isBlock tells a block device from a regular file, and refuses all else.
+func isBlock(path string) (bool, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, refuse("%s does not exist, and copy creates nothing: a file made where a device was meant would fill /dev", path)
+		return false, refuse("%s does not exist, and copy creates nothing: a file made where a device was meant would fill /dev", path)
 	}
 	if err != nil {
-		return nil, refuse("%w", err)
+		return false, refuse("%w", err)
 	}
 	block := info.Mode().Type() == fs.ModeDevice
 	if !block && !info.Mode().IsRegular() {
-		return nil, refuse("%s is neither a block device nor a regular file", path)
+		return false, refuse("%s is neither a block device nor a regular file", path)
+	}
+	return block, nil
+}
+
+func openDisk(m machine, path string, flags int, buffered bool) (_ *disk, err error) {
+	block, err := isBlock(path)
+	if err != nil {
+		return nil, err
 	}
 	if !block {
 		flags &^= os.O_EXCL // means something else for files; they are locked instead

@@ -60,6 +60,7 @@ func TestRefusesPaths(t *testing.T) {
 	wantRefused(t, Job{Source: missing, Target: dst}, "does not exist")
 	wantRefused(t, Job{Source: src, Target: dir}, "neither a block device nor a regular file")
 	wantRefused(t, Job{Source: "/dev/zero", Target: dst}, "neither a block device nor a regular file")
+	wantRefused(t, Job{Source: src, Target: "/dev/null"}, "neither a block device nor a regular file") // which every program has open
 	wantRefused(t, Job{Source: src, Target: dst, SourceSize: 4096}, "not the 4096 it should have")
 	wantRefused(t, Job{Source: src, Target: dst, TargetSize: 4096}, "not the 4096 it should have")
 	wantRefused(t, Job{Source: src, Target: dst, Verify: "maybe"}, "maybe")
