@@ -28,6 +28,8 @@ func (r *receiving) admit() *refusal {
 		return r.admitIncrement(d)
 	case p == nil || p.sets[up] == nil:
 		return refuse("cannot open '%s': dataset does not exist\n%sunable to restore to destination", up, r.title())
+	case d == nil && p.sets[up].key != nil && !p.sets[up].key.loaded && r.head.Cipher == "":
+		return refuse("%sinherited key must be loaded", r.title())
 	case d == nil:
 		return r.roomFor(p.sets[up])
 	case !r.o.has('F'):

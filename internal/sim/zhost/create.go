@@ -206,7 +206,9 @@ func (p *pool) build(w wish) error {
 		return fmt.Errorf("out of space")
 	}
 	d := p.add(w.name, w.volsize > 0)
-	d.key = w.key
+	if w.key != nil {
+		d.key, w.key.root = w.key, d
+	}
 	if w.volsize > 0 {
 		d.volsize, d.blocksize = w.volsize, w.blocksize
 		live, err := newContent(p.newFile(), w.volsize, w.blocksize)

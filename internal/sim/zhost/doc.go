@@ -15,6 +15,7 @@
 //	zfs 2.1.11-1+deb12u1
 //	pool POOL layout=raidz2:6,raidz2:6 disk=2T ashift=12 feature@large_blocks=disabled
 //	filesystem DATASET used=11G PROPERTY=VALUE...
+//	    encryption=on: with a key of its own, loaded; what is made or received below is encrypted with it
 //	zvol DATASET volsize=64M volblocksize=8k data=30% seed=7 PROPERTY=VALUE...
 //	vg NAME SIZE FREE LVS, pv VG NAME SIZE FREE, thin VG LV SIZE DATA% METASIZE META%
 //	skew 2h (of its clock), machine aarch64 (what uname says)

@@ -22,7 +22,13 @@ type Fleet struct {
 	hosts map[string]*Host
 
 	mu    sync.Mutex
-	wrong []string
+	wrong []violation
+}
+
+// violation is what must never happen, and whose start it was.
+type violation struct {
+	text  string
+	guest *Guest
 }
 
 // NewFleet makes hosts of their texts, by name.
@@ -65,13 +71,30 @@ func (f *Fleet) Close() error {
 func (f *Fleet) Violations() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.wrong)
+	var out []string
+	for _, v := range f.wrong {
+		out = append(out, v.text)
+	}
+	return out
 }
 
-func (f *Fleet) violated(format string, args ...any) {
+func (f *Fleet) violated(g *Guest, format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrong = append(f.wrong, fmt.Sprintf(format, args...))
+	f.wrong = append(f.wrong, violation{fmt.Sprintf(format, args...), g})
+}
+
+// ByHand takes back the violations that a person's start of a guest has made, and tells how many they were. The guest's next
+// start counts as its first: what it has written by then is to be gone.
+func (f *Fleet) ByHand(guest *Guest) int {
+	guest.host.mu.Lock()
+	guest.starts = 0
+	guest.host.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := len(f.wrong)
+	f.wrong = slices.DeleteFunc(f.wrong, func(v violation) bool { return v.guest == guest })
+	return all - len(f.wrong)
 }
 
 // booted looks at a guest that has just started. Its host is locked, the others are not.
@@ -85,7 +108,7 @@ func (f *Fleet) booted(g *Guest, files []string) {
 				continue
 			}
 			if other.up.Load() {
-				f.violated("guest %s started on %s while it runs on %s", g.Name, g.host.Name, h.Name)
+				f.violated(g, "guest %s started on %s while it runs on %s", g.Name, g.host.Name, h.Name)
 			}
 			last := other.last.Load()
 			if g.starts > 1 || last == nil {
@@ -96,7 +119,7 @@ func (f *Fleet) booted(g *Guest, files []string) {
 					break
 				}
 				if same, err := samePrefix((*last)[i], file); err != nil || !same {
-					f.violated("guest %s booted on %s from bytes that are not the last state of %s on %s (%v)", g.Name, g.host.Name, g.Disks[i], h.Name, err)
+					f.violated(g, "guest %s booted on %s from bytes that are not the last state of %s on %s (%v)", g.Name, g.host.Name, g.Disks[i], h.Name, err)
 				}
 			}
 		}

@@ -80,8 +80,14 @@ func (c *call) loadKey(_ options, args []string) int {
 		return c.fail("cannot open '%s': dataset does not exist", args[0])
 	}
 	load := c.args[0] == "load-key"
-	if !load && d.busy() {
-		return c.fail("Key unload error: '%s' is busy.", d.name)
+	verb := map[bool]string{true: "load", false: "unload"}[load]
+	if d.key.root != d {
+		return c.fail("Key %s error: Keys must be %sed for encryption root of '%s' (%s).", verb, verb, d.name, d.key.root.name)
+	}
+	for _, at := range d.below() {
+		if !load && at.key == d.key && at.busy() {
+			return c.fail("Key unload error: '%s' is busy.", d.name)
+		}
 	}
 	d.key.loaded = load
 	return 0

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,7 @@ type Host struct {
 	dir    string
 	ours   bool // the directory goes with the host
 	now    func() time.Time
+	ahead  atomic.Int64 // nanoseconds by which somebody has set its clock forward
 	random *rand.Rand
 
 	mu      sync.Mutex
@@ -55,9 +57,11 @@ func New(name, text string, o Options) (*Host, error) {
 		Name: name, Version: "2.1.11-1+deb12u1", dir: o.Dir, now: o.Now, random: rand.New(rand.NewSource(o.Seed ^ seedOf(name))),
 		pools: map[string]*pool{}, units: map[string]bool{}, running: map[*job]bool{}, lvm: map[string]string{}, shell: "/bin/sh", program: o.Stub,
 	}
-	if h.now == nil {
-		h.now = time.Now
+	right := h.now
+	if right == nil {
+		right = time.Now
 	}
+	h.now = func() time.Time { return right().Add(time.Duration(h.ahead.Load())) }
 	if h.dir == "" {
 		dir, err := os.MkdirTemp("", "zhost")
 		if err != nil {
@@ -108,6 +112,9 @@ func (h *Host) Close() error {
 	}
 	return nil
 }
+
+// SetClock sets the host's clock forward, or back, against the one it began with.
+func (h *Host) SetClock(ahead time.Duration) { h.ahead.Store(int64(ahead)) }
 
 // Dir is the host's private directory.
 func (h *Host) Dir() string { return h.dir }
@@ -184,6 +191,9 @@ func (p *pool) add(name string, volume bool) *dataset {
 		local: map[string]string{}, received: map[string]string{}, excluded: map[string]bool{},
 	}
 	p.sets[name] = d
+	if up := d.parent(); up != nil {
+		d.key = up.key
+	}
 	return d
 }
 

@@ -83,6 +83,9 @@ func (o object) stored(n *native) (value, source string, ok bool) {
 		if o.d.key == nil {
 			return n.def, "default", true
 		}
+		if n.name == "keylocation" && o.d.key.root != o.d {
+			return n.def, "default", true
+		}
 		if n.name == "keylocation" {
 			return o.d.key.location, "local", true
 		}
@@ -270,7 +273,7 @@ func (d *dataset) state(name string) string {
 	switch name {
 	case "encryptionroot":
 		if d.key != nil {
-			return d.name
+			return d.key.root.name
 		}
 	case "keystatus":
 		if d.key != nil {

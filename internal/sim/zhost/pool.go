@@ -119,8 +119,9 @@ type bookmark struct {
 	created time.Time
 }
 
-// key is the encryption of a dataset.
+// key is the encryption of a dataset, which those below it share that have none of their own.
 type key struct {
+	root     *dataset // the dataset that has it of its own
 	cipher   string
 	format   string
 	location string

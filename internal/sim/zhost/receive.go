@@ -210,7 +210,7 @@ func (r *receiving) prepare() error {
 		r.d = p.add(r.dataset, !r.head.File)
 		r.d.inconsistent, r.d.blocksize = true, r.head.Blocksize
 		if r.head.Cipher != "" {
-			r.d.key = &key{cipher: r.head.Cipher, format: r.head.Format, location: "prompt"}
+			r.d.key = &key{root: r.d, cipher: r.head.Cipher, format: r.head.Format, location: "prompt"}
 		}
 	}
 	r.d.partial = r.part

@@ -121,7 +121,7 @@ func (h *Host) readDataset(volume bool, name string, words []string) error {
 		case "used":
 			held, err = parseSize(value)
 		case "encryption":
-			w.key = &textKey
+			w.key = textKey()
 		default:
 			w.pairs = append(w.pairs, word)
 		}
@@ -132,6 +132,9 @@ func (h *Host) readDataset(volume bool, name string, words []string) error {
 	if !volume {
 		p.makeParents(name)
 		p.sets[name].held = held
+		if w.key != nil {
+			p.sets[name].key, w.key.root = w.key, p.sets[name]
+		}
 		return (object{d: p.sets[name]}).assign(w.pairs)
 	}
 	if w.volsize == 0 {
@@ -143,8 +146,10 @@ func (h *Host) readDataset(volume bool, name string, words []string) error {
 	return p.sets[name].fill(share/100, seed)
 }
 
-// textKey is how a zvol of the text is encrypted.
-var textKey = key{cipher: "aes-256-gcm", format: "raw", location: "file:///root/key", loaded: true}
+// textKey is how a dataset of the text is encrypted.
+func textKey() *key {
+	return &key{cipher: "aes-256-gcm", format: "raw", location: "file:///root/key", loaded: true}
+}
 
 // fill writes that share of the zvol: runs of bytes that do not compress, spread over all of it.
 func (d *dataset) fill(share float64, seed int64) error {
