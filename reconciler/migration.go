@@ -289,9 +289,8 @@ func (m *move) settle(err error) Object {
 		m.Verdict, m.Err = verdictOf(err), err
 	case m.Elsewhere != "" || m.Left:
 		m.Verdict = Migrating
-	case m.status.Stage == migration.Unknown:
+	case m.status.Stage == migration.Unknown: // what its waits say is all there is to say
 		m.Verdict = Unknown
-		m.Err = fmt.Errorf("%s: %w", m.Plan.Waits[0].Text, step.ErrUnreachable)
 	case m.Plan.OnlyWaits(step.WindowClosed, step.DependsOn):
 		m.Verdict = Waiting
 	case len(m.Plan.Waits) > 0:

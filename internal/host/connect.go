@@ -83,7 +83,7 @@ func (r *remote) explain(ctx context.Context, keys *hostkey.Keys, signer ssh.Sig
 	var auth *ssh.ServerAuthError
 	switch {
 	case keys.Refused != nil:
-		return fmt.Errorf("%w: %w", step.ErrForbidden, keys.Refused)
+		return untrusted{keys.Refused}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -94,6 +94,13 @@ func (r *remote) explain(ctx context.Context, keys *hostkey.Keys, signer ssh.Sig
 	}
 	return fmt.Errorf("%s: %w", r.settings.Address, err)
 }
+
+// untrusted is a host key that was not accepted: a person has to act, and the text says all there is to say.
+type untrusted struct{ refusal *hostkey.Refusal }
+
+func (u untrusted) Error() string { return u.refusal.Error() }
+
+func (u untrusted) Unwrap() []error { return []error{step.ErrForbidden, u.refusal} }
 
 // unacknowledged lets the kernel give up a connection whose data nobody acknowledges; without it, a host that lost power
 // during a transfer is noticed after a quarter of an hour.

@@ -194,7 +194,7 @@ func TestUnknownAndChangedKeys(t *testing.T) {
 	other, _ := newSigner(t)
 	s.trust(t, other.PublicKey())
 	_, err := s.host(t).Text(t.Context(), ":")
-	for _, want := range []string{"host mirrors2", "ssh-ed25519 SHA256:", "known_hosts has ssh-ed25519 SHA256:", "(line 2)", "ask its administrator"} {
+	for _, want := range []string{"host mirrors2", "ssh-ed25519 SHA256:", "known_hosts has ssh-ed25519 SHA256:", "(line 2)", "ask the server's administrator"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q in %v", want, err)
 		}

@@ -42,7 +42,7 @@ func Observe(ctx context.Context, h *host.Host, q Question) Answer {
 		err = a.read(q, sections(text))
 	}
 	if err != nil {
-		return Answer{Host: migration.Host{Name: h.Name, Error: err.Error()}}
+		return Answer{Host: migration.Host{Name: h.Name, Error: strings.TrimPrefix(err.Error(), "host "+h.Name+": ")}} // it is named beside
 	}
 	return a
 }

@@ -72,8 +72,9 @@ func (k *Keys) explain(key ssh.PublicKey, err error) *Refusal {
 	for _, want := range unlike.Want {
 		known = append(known, fmt.Sprintf("%s %s (line %d)", want.Key.Type(), ssh.FingerprintSHA256(want.Key), want.Line))
 	}
+	name, port, _ := net.SplitHostPort(k.addr)
 	return &Refusal{
-		fmt.Sprintf("%s shows the key %s, but %s has %s", host, shown, k.file, strings.Join(known, ", ")),
-		"either the server was installed anew or somebody is in between: ask its administrator before changing the file",
+		fmt.Sprintf("the host key of %s has changed: it shows the key %s, but %s has %s", host, shown, k.file, strings.Join(known, ", ")),
+		fmt.Sprintf("ask the server's administrator for its fingerprint. If it was installed anew, put the line of `ssh-keyscan -p %s %s` in place of that one; if not, somebody is in between", port, name),
 	}
 }
