@@ -71,6 +71,10 @@ gone() { if o=$(guid "$1" 2>&1); then return 1; fi; case $o in *"does not exist"
 patient() { n=0; until o=$("$@" 2>&1); do case $o in *busy*) n=$((n+1)); [ $n -lt 30 ] || say 1 "$o"; sleep 1;; *) say 1 "$o";; esac; done; }
 `
 
+// settle waits until udev has seen to the devices that came, went or changed. The links of new ones come seconds later, and it
+// opens each for a moment.
+const settle = "! command -v udevadm >/dev/null || udevadm settle --timeout=20 >/dev/null 2>&1"
+
 // apart puts standard input aside as descriptor 8, so that what looks first cannot swallow the beginning of a stream.
 const apart = "exec 8<&0 </dev/null"
 

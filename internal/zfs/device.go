@@ -26,7 +26,7 @@ func ReadClone(dataset string) string {
 func openClone(r step.SnapshotRef, mark string) string {
 	c := ReadClone(r.Dataset)
 	return expect(r) + closeClone(r.Dataset, mark) + "\n" +
-		zfs("clone", "-o", "volmode=dev", "-o", "readonly=on", "-o", step.PropMark+"="+mark, r.String(), c) + " || exit 1"
+		zfs("clone", "-o", "volmode=dev", "-o", "readonly=on", "-o", step.PropMark+"="+mark, r.String(), c) + " || exit 1\n" + settle
 }
 
 // leftover removes a clone of ours that a crash has left; one that is being read is busy.

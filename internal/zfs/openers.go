@@ -16,7 +16,7 @@ import (
 func openersScript(zvols []string) string {
 	var b strings.Builder
 	// A zvol that was just changed, readonly set for one, is opened by udev, which is not to be taken for its guest.
-	b.WriteString("! command -v udevadm >/dev/null || udevadm settle --timeout=20 >/dev/null 2>&1\n")
+	b.WriteString(settle + "\n")
 	b.WriteString("o() { command -v fuser >/dev/null && for p in $(fuser \"$2\" 2>/dev/null); do printf 'user\\t%s\\t%s\\t%s\\n' \"$1\" \"$p\" \"$(cat /proc/$p/comm 2>/dev/null)\"; done\nn=$(stat -L -c %t:%T \"$2\") || return; printf 'zvol\\t%s\\t%s\\t%s\\n' \"$1\" \"$2\" \"$n\"; a=$((0x${n%:*})); i=$((0x${n#*:}))\n")
 	b.WriteString(`for p in /sys/dev/block/$a:$i/dev /sys/dev/block/$a:$i/*/dev; do [ ! -r $p ] || { printf 'part\t%s\t%s\n' "$1" "$(cat $p)"; for h in ${p%dev}holders/*; do [ ! -e $h ] || printf 'holder\t%s\t%s\n' "$1" "${h##*/}"; done; }; done; }
 t=; for x in /lib/udev/zvol_id /usr/lib/udev/zvol_id; do [ ! -x $x ] || t=$x; done

@@ -1,6 +1,7 @@
 package zfs
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/ustclug/pve-reconcile/reconciler/step"
@@ -87,15 +88,19 @@ func abortReceive(s step.AbortReceive) string {
 // setProperties sets all in one transaction group.
 func setProperties(s step.SetProperties) string {
 	var lines []string
+	device := func(p string) bool { return p == "readonly" || p == "volmode" }
 	if s.Set["readonly"] != "" || s.Set["volmode"] != "" {
 		// Both take effect only when nobody has the zvol open, and udev has, for a moment, after each change (OpenZFS 2.1).
-		lines = append(lines, "! command -v udevadm >/dev/null || udevadm settle --timeout=20 >/dev/null 2>&1")
+		lines = append(lines, settle)
 	}
 	if len(s.Set) > 0 {
 		lines = append(lines, zfs(append(append([]string{"set"}, settings(s.Set)...), s.Datasets...)...)+" || exit")
 	}
 	for _, p := range s.Inherit {
 		lines = append(lines, zfs(append([]string{"inherit", p}, s.Datasets...)...)+" || exit")
+	}
+	if slices.ContainsFunc(s.Inherit, device) || s.Set["volmode"] != "" && s.Set["volmode"] != "none" {
+		lines = append(lines, settle) // who starts a guest on it next finds its device
 	}
 	return titled("zfs set", lines...)
 }
