@@ -45,7 +45,7 @@ type PVEPower struct {
 
 // PowerCommand are shell commands run on the source host.
 type PowerCommand struct {
-	Status   string `json:"status" doc:"prints running or stopped"`
+	Status   string `json:"status" doc:"prints running or stopped as its last line; while mask holds, running masked or stopped masked"`
 	Shutdown string `json:"shutdown" doc:"asks the guest to shut down gracefully; may return before it has"`
 	Start    string `json:"start" doc:"starts the guest"`
 	Kill     string `json:"kill,omitempty" doc:"stops the guest hard; used only with cutover.kill"`

@@ -187,7 +187,14 @@ func mask(ctx context.Context, h *host.Host, p schema.SourcePower, on bool) erro
 	if script == "" {
 		return nil
 	}
-	return run(ctx, h, script)
+	if err := run(ctx, h, script); err != nil || p.Command == nil || !on {
+		return err
+	}
+	now, err := State(ctx, h, p, 0)
+	if err == nil && !now.Masked {
+		err = fmt.Errorf("%s: power.command.mask was run, and status does not say so: its last line has to be `stopped masked` while the guest is kept off", h.Name)
+	}
+	return err
 }
 
 // maskUnit masks a unit. One whose file is in /etc/systemd/system itself cannot be masked (the mask would be that file), so
