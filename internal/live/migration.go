@@ -112,7 +112,7 @@ func (w *World) seeSource(ctx context.Context, m schema.Migration) <-chan seen {
 }
 
 func targetQuestion(m schema.Migration, volids, datasets map[string]string) zfs.Question {
-	q := zfs.Question{Datasets: []string{m.Spec.Target.Staging, m.StagingParent()}, Pools: []string{pool(m.Spec.Target.Staging)}}
+	q := zfs.Question{Below: m.StagingParent(), Datasets: []string{m.Spec.Target.Staging, m.StagingParent()}, Pools: []string{pool(m.Spec.Target.Staging)}}
 	for _, d := range m.Spec.Source.Disks {
 		q.Datasets = append(q.Datasets, m.StagingZvol(d.To))
 		if zvol := datasets[volids[d.To]]; zvol != "" {

@@ -17,6 +17,8 @@ import (
 type Question struct {
 	Pools    []string
 	Datasets []string
+	// Below is a file system of which the zvols below it are wanted.
+	Below string
 	// Openers are zvols of which the processes that have them open are wanted.
 	Openers []string
 	// More are scripts of others, whose answers come back as they are.
@@ -67,6 +69,9 @@ func (q Question) script() string {
 		ask("snapshots "+d, snapshotScript(d))
 		ask("marks "+d, zfs("get", "-Hp", "-d", "1", "-t", "snapshot", "-s", "local,received", "-o", "name,property,value,source", "all", d))
 		ask("clones "+d, zfs("get", "-Hp", "-d", "1", "-t", "snapshot", "-o", "name,value", "clones", d))
+	}
+	if q.Below != "" {
+		ask("below "+q.Below, zfs("list", "-Hp", "-d", "1", "-t", "volume", "-o", "name", q.Below))
 	}
 	if len(q.Openers) > 0 {
 		ask("openers", openersScript(unique(q.Openers)))
@@ -134,7 +139,7 @@ func (a *Answer) read(q Question, all []section) error {
 		_, within, _ = strings.Cut(s.name, " ")
 		raw[s.name] = s.text
 		// A dataset or pool that does not exist is a fact, and tools of old do not know their version.
-		if kind, _, _ := strings.Cut(s.name, " "); s.code != "0" && slices.Contains([]string{"dataset", "snapshots", "marks", "clones", "pool", "layout"}, kind) && !missing(s.text) {
+		if kind, _, _ := strings.Cut(s.name, " "); s.code != "0" && slices.Contains([]string{"dataset", "snapshots", "marks", "clones", "below", "pool", "layout"}, kind) && !missing(s.text) {
 			cut = append(cut, fmt.Sprintf("%s: exit %s: %s", s.name, s.code, oneLine(s.text)))
 		}
 		if name, ok := strings.CutPrefix(s.name, "more "); ok {
@@ -158,6 +163,11 @@ func (a *Answer) read(q Question, all []section) error {
 			a.Host.Pools[p] = pool
 		case !strings.Contains(raw["pool "+p], "no such pool"):
 			return fmt.Errorf("pool %s: %s", p, oneLine(raw["pool "+p]))
+		}
+	}
+	for line := range strings.Lines(raw["below "+q.Below]) {
+		if name := strings.TrimSpace(line); q.Below != "" && strings.HasPrefix(name, q.Below+"/") {
+			a.Host.Received = append(a.Host.Received, name)
 		}
 	}
 	return a.readDatasets(unique(q.Datasets), raw)

@@ -13,6 +13,9 @@ import (
 // bootPatience is how long the guest agent is waited for before the guest counts as up without it.
 const bootPatience = 10 * time.Minute
 
+// bootPause is how soon a guest that starts is looked at again.
+const bootPause = 3 * time.Second
+
 // up: the guest was seen to be up.
 func up(v view) bool {
 	return v.every(func(d disk) bool { return d.Target.Local[step.PropBooted] != "" })
@@ -61,7 +64,7 @@ func (v view) all(prop string) bool {
 func (v view) bootPlan() step.Plan {
 	guest := v.guest
 	guest.Spec.Power, guest.Spec.RestartPolicy = "Running", "Never"
-	return vm.Plan(guest, schema.Overlay(aside(v.guest), v.base), v.have.VM)
+	return vm.Plan(guest, schema.Overlay(Aside(v.guest), v.base), v.have.VM)
 }
 
 // await notes that the guest is up: its agent answers, or it has none that could, or has had time enough.
@@ -69,6 +72,7 @@ func (v view) await(w *work) {
 	since, known := v.since(step.PropStarted)
 	if v.hasAgent() && v.have.Agent != "up" && (!known || since < bootPatience) {
 		w.notes = append(w.notes, fmt.Sprintf("the guest runs; its agent does not answer yet (it counts as up without it %s after its start)", short(bootPatience)))
+		w.soon = bootPause
 		return
 	}
 	w.add(v.set(v.host, v.targets(), map[string]string{step.PropBooted: v.there()}))
@@ -100,6 +104,7 @@ func trim(v view) (w work) {
 		w.add(step.TrimGuest{ID: v.guest.ID(), Host: v.host, Datasets: v.targets()})
 	case v.have.VM.IsRunning() && v.hasAgent() && v.recently(step.PropBooted, bootPatience):
 		w.notes = append(w.notes, "the guest's agent does not answer yet; without it nothing is trimmed")
+		w.soon = bootPause
 	case !v.have.VM.IsRunning():
 		w.notes = append(w.notes, "the guest is off; its file systems are trimmed when it runs again")
 	default:

@@ -71,12 +71,12 @@ func notApproved(v view) string {
 	if c.Approve == hash || v.want.Mode() != "Approve" && again == "" {
 		return ""
 	}
-	text := fmt.Sprintf("to have the guest stopped, write `approve: %q` under spec.cutover and push it", hash)
+	text := fmt.Sprintf("to have the guest stopped, write `approve: %q` under spec.cutover and push it", hash) // first: status cuts the rest
 	switch {
 	case again != "":
-		text = "the last cutover was taken back (" + again + "): " + text
+		text += "; the last cutover was taken back: " + again
 	case c.Approve != "":
-		text = fmt.Sprintf("%s approves another plan than the one that stands now: %s", c.Approve, text)
+		text += fmt.Sprintf("; %s approves another plan than the one that stands now", c.Approve)
 	}
 	return text
 }
@@ -127,7 +127,7 @@ const askGrace = 30 * time.Second
 func cutover(v view) (w work) {
 	switch {
 	case !v.noted():
-		w.add(v.set(v.source(), v.zvols(), map[string]string{step.PropShutdown: cmp.Or(v.shutdown(), v.here()), step.PropMark: v.uid}))
+		w.add(v.set(v.source(), v.zvols(), map[string]string{step.PropShutdown: cmp.Or(v.shutdown(), v.here()), step.PropMark: v.uid, step.PropTarget: v.assignment()}))
 	case v.running():
 		timeout := v.want.ShutdownTimeout().Duration
 		left := timeout + askGrace - v.down()

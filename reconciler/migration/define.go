@@ -20,8 +20,8 @@ func defined(v view) bool {
 	return len(p.Steps) == 0 && len(p.Waits) == 0 && !v.have.VM.IsRunning() && v.every(v.marked)
 }
 
-// aside is the manifest's guest as it has to be until Boot: nothing starts it, nothing removes it.
-func aside(guest schema.VM) schema.VM {
+// Aside is the manifest's guest as it has to be until Boot: nothing starts it, nothing removes it.
+func Aside(guest schema.VM) schema.VM {
 	no, yes := false, true
 	guest.Spec.Power, guest.Spec.RestartPolicy = "Unmanaged", "Never"
 	guest.Spec.OnBoot, guest.Spec.Protection = &no, &yes

@@ -10,7 +10,7 @@ import (
 type Entry struct {
 	Time    time.Time    `json:"time"` // when it ended
 	Stage   string       `json:"stage"`
-	Kind    string       `json:"kind"` // send, copy, hash, shutdown, start, trim; "" for all others
+	Kind    string       `json:"kind"` // send, copy, hash, shutdown, start, up, trim; "" for all others
 	Step    string       `json:"step"` // as a command
 	Disk    string       `json:"disk,omitempty"`
 	Seconds float64      `json:"seconds"`
@@ -35,6 +35,9 @@ type Size struct {
 func NewEntry(stage string, have Observed, s step.Step, out step.Outcome, ended time.Time, took time.Duration) Entry {
 	e := Entry{Time: ended, Stage: stage, Step: s.String(), Seconds: took.Seconds(), Figures: out.Figures, Notes: out.Warnings}
 	e.Kind, e.Disk = sort(s)
+	if p, ok := s.(step.SetProperties); ok && p.Set[step.PropBooted] != "" && have.Agent == "up" {
+		e.Kind, e.Figures.Seconds = "up", have.sinceStart(p).Seconds()
+	}
 	for _, d := range have.Disks {
 		for _, at := range []struct {
 			place string
@@ -46,6 +49,18 @@ func NewEntry(stage string, have Observed, s step.Step, out step.Outcome, ended 
 		}
 	}
 	return e
+}
+
+// sinceStart is how long before a note that the guest is up its start was noted, by the clock of the host that both are of; 0
+// when that is not known.
+func (o Observed) sinceStart(note step.SetProperties) time.Duration {
+	up, err := time.Parse(time.RFC3339, note.Set[step.PropBooted])
+	for _, d := range o.Disks {
+		if at, bad := time.Parse(time.RFC3339, d.Target.Local[step.PropStarted]); err == nil && bad == nil {
+			return max(0, up.Sub(at))
+		}
+	}
+	return 0
 }
 
 // sort tells what kind of step it is, where figures are kept by kind, and of which disk.
@@ -71,6 +86,15 @@ func sort(s step.Step) (kind, disk string) {
 // worthwhile is how many bytes a step has to have moved for its rate to say something about the next.
 const worthwhile = 64 << 20
 
+// bootSpan is what a guest took to come up, from its start to the answer of its agent. What was looked at too late to tell counts
+// as not measured.
+func bootSpan(spent float64) time.Duration {
+	if took := seconds(spent); took < bootPatience {
+		return took
+	}
+	return 0
+}
+
 // RatesOf are the figures that a record holds, the newest of each kind. Small steps say little about large ones: they count
 // only while there is nothing better.
 func RatesOf(record []Entry) Rates {
@@ -91,6 +115,8 @@ func RatesOf(record []Entry) Rates {
 			rate = &r.Hash
 		case "shutdown":
 			r.Shutdown = seconds(e.Seconds)
+		case "up":
+			r.Boot = bootSpan(spent)
 		}
 		if rate == nil || moved <= 0 || spent <= 0 {
 			continue

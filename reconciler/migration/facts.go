@@ -35,7 +35,7 @@ type disk struct {
 
 func look(want schema.Migration, guest, base schema.VM, have Observed) view {
 	v := view{want: want, guest: guest, base: base, have: have, uid: want.UID(), tag: want.Tag(), host: want.TargetHost(guest.Spec.Node)}
-	v.asidePlan = sync.OnceValue(func() step.Plan { return vm.Plan(aside(guest), base, have.VM) })
+	v.asidePlan = sync.OnceValue(func() step.Plan { return vm.Plan(Aside(guest), base, have.VM) })
 	for _, spec := range want.Spec.Source.Disks {
 		d := disk{zvol: spec.Zvol, common: -1, staged: map[string]Snapshot{}}
 		d.Slot = spec.To

@@ -93,10 +93,11 @@ func resolved(t testing.TB, migrationSpec, vmSpec string) specs {
 //	source: @1 @2 written=5M fenced shutdown=TIME    @NAME is a snapshot of ours, held; ~ after it: not held; ? somebody else's
 //	staging: @1 token=2                              token=TO[<FROM][!ERROR]
 //	target: copied=1 copying=2 started               a user property, with a snapshot's name where it is a guid
-//	parent: here | foreign | other-repository        the file system around the staging zvols
+//	parent: here | foreign | other-repository | for=TARGET | has=SLOT
+//	                                                 the file system around the staging zvols, and zvols in it
 //	power: running | stopped masked
 //	vm: absent | aside | stopped | running | up      aside: as until Boot; stopped and running: as the manifest says; up: it runs
-//	host mirrors2: error TEXT | clock TIME | free 1T | zfs VERSION | health WORD | no-staging
+//	host mirrors2: error TEXT | clock TIME | free 1T | zfs VERSION | health WORD | no-staging | encrypted KEYSTATUS
 //	pool pve-5: raidz2 of 10 FEATURES                features it lacks
 //
 // A line is about scsi0 unless it says otherwise: "source scsi1: ...". Sizes have units, times are RFC 3339.
@@ -221,6 +222,12 @@ func (r *reading) parent(word string) {
 	case "other-repository":
 		p.Local[step.PropClaim] = "4711"
 	}
+	if target, is := strings.CutPrefix(word, "for="); is {
+		p.Local[step.PropTarget] = target
+	}
+	if slot, is := strings.CutPrefix(word, "has="); is {
+		r.have.Target.Received = append(r.have.Target.Received, r.want.StagingZvol(slot))
+	}
 	r.have.Target.Parent = p
 }
 
@@ -264,6 +271,8 @@ func (r *reading) host(name string, words []string) {
 			p.Health = words[1]
 			h.Pools[name] = p
 		}
+	case "encrypted":
+		h.Staging.Encryption, h.Staging.Key = "aes-256-gcm", words[1]
 	case "no-staging":
 		h.Staging.Exists = false
 	default:

@@ -20,7 +20,7 @@ const (
 type Forecast struct {
 	Parts   []Part
 	Total   time.Duration
-	Assumed []string // parts that rest on figures that were not measured yet
+	Assumed []string // parts that rest on figures that were not measured
 }
 
 // Part is one part of a forecast.
@@ -36,7 +36,7 @@ func (f Forecast) String() string {
 	}
 	text := strings.Join(parts, " + ")
 	if len(f.Assumed) > 0 {
-		text += ", " + strings.Join(f.Assumed, " and ") + " not measured yet"
+		text += "; assumed: " + strings.Join(f.Assumed, ", ")
 	}
 	return text
 }
@@ -75,7 +75,7 @@ func (v view) forecast() Forecast {
 	hashed := seconds(float64(size) / rate("proof", r.Hash, assumedHash))
 	f.Parts = append(f.Parts, Part{"proof", max(0, hashed-copied) + hashed})
 	span("boot", r.Boot, assumedBoot)
-	f.Parts = append(f.Parts, Part{"checks", overhead})
+	f.Parts, f.Assumed = append(f.Parts, Part{"checks", overhead}), append(f.Assumed, "checks")
 	for _, p := range f.Parts {
 		f.Total += p.Span
 	}

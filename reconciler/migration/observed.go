@@ -36,6 +36,8 @@ type Host struct {
 	Pools map[string]Pool
 	// Staging is the file system that staging zvols are below, on the target's host; its parent is Parent.
 	Staging, Parent Dataset
+	// Received are the zvols below Parent.
+	Received []string
 }
 
 // Pool is what a pool says of itself.
@@ -116,7 +118,8 @@ type Power struct {
 	Graceful string
 }
 
-// Rates are figures measured in earlier stages, bytes a second and seconds.
+// Rates are figures measured in earlier stages, bytes a second and seconds. Boot is from a start of the guest of PVE until its
+// agent answered, as an earlier attempt has recorded it: the way the guest boots on the source host cannot be seen.
 type Rates struct {
 	Send, Copy, Hash float64
 	Shutdown, Boot   time.Duration

@@ -24,6 +24,7 @@ type Status struct {
 	Delta      int64         // bytes written to the source since the newest snapshot received
 	Passes     int           // incremental passes behind it
 	Within     time.Duration // the steps have to end in that time, lest the guest is off for too long; 0: no limit
+	Soon       time.Duration // look again after so long: what is awaited takes minutes, and ends by itself; 0: nothing is
 	Awaited    string        // who has to move, when something waits: "a commit", "the window", "a person", "the host"
 	Finished   bool
 }
@@ -75,6 +76,8 @@ func (v view) decide() Status {
 	switch blind := v.blind(); {
 	case len(blind) > 0:
 		return Status{Plan: step.Plan{Stage: Unknown, Waits: blind}, Of: len(stages)}
+	case v.diverted() != "":
+		return v.standing(stages, "", func(int) work { return waiting(step.Refused, v.diverted()) })
 	case v.split() != "":
 		return v.standing(stages, "", func(int) work { return waiting(step.SplitBrain, v.split()) })
 	case v.spec().Abort && v.mayAbort() != "":
@@ -135,7 +138,7 @@ func (v view) standing(table []stage, name string, next func(int) work) Status {
 		return s
 	}
 	w := next(min(i, len(table)-1))
-	s.Steps, s.Waits, s.Notes = w.steps, w.waits, append(s.Notes, w.notes...)
+	s.Steps, s.Waits, s.Notes, s.Soon = w.steps, w.waits, append(s.Notes, w.notes...), w.soon
 	return s
 }
 

@@ -3,6 +3,7 @@ package migration
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,7 @@ var checks = []check{
 	{"SourceZvol", Boot, eachFinding(checkSourceZvol)},
 	{"Ownership", Boot, checkOwnership},
 	{"Claim", Boot, checkClaim},
+	{"Received", Boot, checkReceived},
 	{"StagingPlace", Cutover, checkStagingPlace},
 	{"StagingSource", Copy, eachFinding(checkStagingSource)},
 	{"Size", Boot, eachFinding(checkSize)},
@@ -156,6 +158,18 @@ func checkClaim(v view) []Finding {
 	}
 	return blocker(fmt.Sprintf("another repository has the same migration, and drives it (%s of %s is %s)", step.PropClaim, v.parent(), claim),
 		fmt.Sprintf("take it out there; then, to go on from here: `zfs set %s=%s %s` on %s", step.PropClaim, v.want.Claim(), v.parent(), v.host))
+}
+
+// checkReceived: what was received for a disk that the manifest no longer has is not left to itself.
+func checkReceived(v view) (out []Finding) {
+	for _, name := range v.have.Target.Received {
+		if strings.HasPrefix(path.Base(name), "reconcile-") || v.some(func(d disk) bool { return v.want.StagingZvol(d.Slot) == name }) {
+			continue
+		}
+		out = append(out, blocker(fmt.Sprintf("%s on %s was received for a disk that spec.source.disks no longer has (`to: %s`)", name, v.host, path.Base(name)),
+			fmt.Sprintf("put the manifest back, and it goes on; or, if that disk is not to be moved, release `%s` of its snapshots and `zfs destroy -r %s`", v.tag, name))...)
+	}
+	return out
 }
 
 func checkStagingPlace(v view) []Finding {

@@ -62,6 +62,9 @@ func (r record) summary() string {
 			text += fmt.Sprintf(" It was asked to shut down at %s and has not started on %s yet.", r.at(off).Format("2006-01-02 15:04:05"), r.guest.Spec.Node)
 		} else {
 			text += fmt.Sprintf(" It was off for %s, from %s to %s.", short(up.Sub(off)), r.at(off).Format("2006-01-02 15:04:05"), r.at(up).Format("15:04:05"))
+			if took := RatesOf(r.done).Boot; took > 0 {
+				text += fmt.Sprintf(" Its agent answered %s after its start.", short(took))
+			}
 		}
 	}
 	switch {

@@ -2,6 +2,7 @@ package migration_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,9 +43,42 @@ func entries() []migration.Entry {
 	add("Copy", "copy", "ssh pve-5 'reconcile copy ...'", 20*time.Minute, 300*gib, sizes(712, 1), "")
 	add("Copy", "hash", "ssh pve-5 'reconcile hash ...'", 6*time.Minute, 300*gib, sizes(712, 345), "")
 	add("Boot", "start", "qm start 200", 5*time.Second, 0, sizes(712, 345), "")
+	add("Boot", "up", "ssh pve-5 'zfs set org.ustclug.pve-reconcile:booted=2021-12-31T00:53:05Z rpool/data/vm-200-disk-0'", time.Second, 0, sizes(712, 345), "")
+	out[len(out)-1].Figures.Seconds = 50
 	add("FSTrim", "trim", "qm agent 200 fstrim", 2*time.Minute, 105*gib, sizes(712, 345), "")
 	add("Retire", "", "ssh pve-5 'zfs destroy -r rpool/data/migrations/docker2/scsi0'", time.Second, 0, sizes(712, 240), "")
 	return out
+}
+
+// TestBootIsMeasured: from the start to the answer of the agent, where that was seen in time, and by the forecast of a later attempt.
+func TestBootIsMeasured(t *testing.T) {
+	s := resolved(t, "", "")
+	note := func(up string, agent string) migration.Entry {
+		have := facts(t, s, "vm: running "+agent+"\ntarget: started=2026-11-27T18:30:00Z")
+		st := step.SetProperties{Host: "pve-5", Set: map[string]string{step.PropBooted: up}}
+		return migration.NewEntry("Boot", have, st, step.Outcome{}, have.Now, time.Second)
+	}
+	for _, c := range []struct {
+		name   string
+		record []migration.Entry
+		boot   time.Duration
+	}{
+		{"none", nil, 0},
+		{"seen", []migration.Entry{note("2026-11-27T18:30:40Z", "agent")}, 40 * time.Second},
+		{"the newest", []migration.Entry{note("2026-11-27T18:30:40Z", "agent"), note("2026-11-27T18:31:30Z", "agent")}, 90 * time.Second},
+		{"without an agent", []migration.Entry{note("2026-11-27T18:40:00Z", "")}, 0},
+		{"seen too late", []migration.Entry{note("2026-11-27T19:30:00Z", "agent")}, 0},
+	} {
+		rates := migration.RatesOf(c.record)
+		if rates.Boot != c.boot {
+			t.Errorf("%s: %v, want %v", c.name, rates.Boot, c.boot)
+		}
+		have := facts(t, s, "source: @1 written=10M\nstaging: @1\ntarget: copied=1")
+		have.Rates.Boot = rates.Boot
+		if text := migration.Decide(s.want, s.guest, schema.VM{}, have).Forecast.String(); strings.Contains(text, "assumed: boot, checks") != (c.boot == 0) || strings.Contains(text, "not measured") {
+			t.Errorf("%s: %s", c.name, text)
+		}
+	}
 }
 
 // TestRecord: what has been done is told at every moment of it.

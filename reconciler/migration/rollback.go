@@ -105,7 +105,7 @@ func startSource(v view) work {
 }
 
 func forgetCutover(v view) work {
-	return work{steps: []step.Step{v.set(v.source(), v.zvols(), nil, step.PropShutdown)}}
+	return work{steps: []step.Step{v.set(v.source(), v.zvols(), nil, step.PropShutdown, step.PropTarget)}}
 }
 
 // cancelled tells whether a cutover that began has not reached the guest yet, and may not go on: the approval is another

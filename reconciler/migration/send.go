@@ -42,7 +42,7 @@ func sendAll(v view) work {
 // stagingPlace makes the file system that is received below.
 func (v view) stagingPlace() (w work) {
 	if !v.have.Target.Parent.Exists {
-		w.add(step.CreateStaging{Host: v.host, Dataset: v.parent(), Set: map[string]string{step.PropMark: v.uid, step.PropClaim: v.want.Claim()}})
+		w.add(step.CreateStaging{Host: v.host, Dataset: v.parent(), Set: map[string]string{step.PropMark: v.uid, step.PropClaim: v.want.Claim(), step.PropTarget: v.target()}})
 	}
 	return w
 }

@@ -1,6 +1,8 @@
 package migration
 
 import (
+	"time"
+
 	"github.com/ustclug/pve-reconcile/reconciler/step"
 )
 
@@ -18,6 +20,7 @@ type work struct {
 	steps []step.Step
 	waits []step.Wait
 	notes []string
+	soon  time.Duration // as in Status
 }
 
 func (w *work) add(s ...step.Step) { w.steps = append(w.steps, s...) }

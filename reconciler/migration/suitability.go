@@ -22,16 +22,32 @@ func checkFeatures(v view) (out []Finding) {
 	return out
 }
 
-func checkEncryption(v view, d disk) []Finding {
-	switch s := d.Source; {
-	case s.Encryption == "" || s.Encryption == "off" || s.Encryption == "-":
-		return nil
-	case s.Key != "available":
-		return blocker(fmt.Sprintf("%s: the key of %s is not loaded on %s, so that it cannot be sent", d.Slot, d.zvol, v.source()), "`zfs load-key`")
-	case v.have.Target.Staging.Encryption == "" || v.have.Target.Staging.Encryption == "off" || v.have.Target.Staging.Encryption == "-":
-		return warning(fmt.Sprintf("%s: %s is encrypted (%s), what is received in %s is not", d.Slot, d.zvol, s.Encryption, v.spec().Target.Staging), "take an encrypted file system for spec.target.staging, and an encrypted storage for the disk")
+// checkEncryption: streams are never raw. What is encrypted is read with its key on the source, goes over SSH, and is encrypted
+// again only where it is received in something encrypted: raw streams have lost data (openzfs#12594, #11688), and what they
+// bring cannot be read before its key is brought too.
+func checkEncryption(v view, d disk) (out []Finding) {
+	source, staging := d.Source, v.have.Target.Staging
+	if encrypted(source) && source.Key != "available" {
+		return blocker(fmt.Sprintf("%s: the key of %s is not loaded on %s, so that it cannot be sent", d.Slot, d.zvol, v.source()), "`zfs load-key $(zfs get -Ho value encryptionroot "+d.zvol+")` there")
 	}
-	return nil
+	if encrypted(staging) && staging.Key != "available" {
+		return blocker(fmt.Sprintf("the key of %s is not loaded on %s, so that nothing can be received there", staging.Name, v.host), "`zfs load-key $(zfs get -Ho value encryptionroot "+staging.Name+")` there")
+	}
+	if !encrypted(source) {
+		return nil
+	}
+	how := fmt.Sprintf("%s: %s is encrypted (%s); it is sent as it reads with its key, inside SSH", d.Slot, d.zvol, source.Encryption)
+	switch {
+	case !encrypted(staging):
+		return warning(fmt.Sprintf("%s, and lies in %s on %s unencrypted", how, v.spec().Target.Staging, v.host), "take an encrypted file system for spec.target.staging, and an encrypted storage for the disk")
+	case d.Target.Exists && !encrypted(d.Target):
+		return warning(fmt.Sprintf("%s, and lies in %s on %s unencrypted", how, d.Target.Name, v.host), "take an encrypted storage for the disk")
+	}
+	return []Finding{{Severity: Fine, Text: fmt.Sprintf("%s, and encrypted again with the key of %s", how, staging.Name)}}
+}
+
+func encrypted(d Dataset) bool {
+	return d.Encryption != "" && d.Encryption != "off" && d.Encryption != "-"
 }
 
 func checkCompression(v view, d disk) []Finding {

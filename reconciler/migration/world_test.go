@@ -134,6 +134,11 @@ func (w *world) observe() migration.Observed {
 	}
 	if p := w.sets["pve-5:"+w.parent]; p != nil {
 		o.Target.Parent = w.show(p)
+		for name := range w.sets {
+			if zvol, there := strings.CutPrefix(name, "pve-5:"); there && strings.HasPrefix(zvol, w.parent+"/") {
+				o.Target.Received = append(o.Target.Received, zvol)
+			}
+		}
 	}
 	for i, d := range w.want.Spec.Source.Disks {
 		disk := migration.Disk{Slot: d.To}

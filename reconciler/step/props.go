@@ -8,6 +8,7 @@ const PropPrefix = "org.ustclug.pve-reconcile:"
 const (
 	PropMark       = PropPrefix + "migration"  // uid of the migration a dataset or snapshot belongs to
 	PropClaim      = PropPrefix + "claim"      // staging parent: the repository that drives the migration
+	PropTarget     = PropPrefix + "target"     // staging parent: the guest that it is for, "VMID/UUID"; source zvols, from the cutover on: with the disks, ",scsi0=ZVOL"
 	PropSource     = PropPrefix + "source"     // staging and target zvols: guid of the source's zvol
 	PropPass       = PropPrefix + "pass"       // snapshots of the source: 1 for the first stream, then one more each
 	PropFinal      = PropPrefix + "final"      // yes on a snapshot taken after the guest was shut down
