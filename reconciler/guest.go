@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/ustclug/pve-reconcile/reconciler/migration"
 	"github.com/ustclug/pve-reconcile/reconciler/step"
 	"github.com/ustclug/pve-reconcile/reconciler/vm"
 	"github.com/ustclug/pve-reconcile/schema"
@@ -106,13 +107,32 @@ func (g *guest) decide(ctx context.Context) {
 		}
 	}
 	g.Power = g.have.Status
-	if g.moved = ""; len(g.Plan.Steps) > 0 || len(g.Plan.Waits) > 0 && !g.have.Exists {
+	if g.moved = ""; len(g.Plan.Steps)+len(g.Plan.Drifted()) > 0 || len(g.Plan.Waits) > 0 && !g.have.Exists {
 		if g.moved = g.moving(ctx, g.want, g.have.Exists); g.moved != "" {
-			g.Plan.Steps, g.Plan.Waits = nil, nil
-			g.Plan.Notes = append(g.Plan.Notes, g.moved)
+			g.setAside()
 		}
 	}
 	g.hold(ctx, &g.Object, g.windows(g.want), g.want)
+}
+
+// setAside leaves the guest to the migration that moves it here. What that keeps another way than the manifest until it has
+// started the guest is no difference of it.
+func (g *guest) setAside() {
+	kept := vm.PlanSince(migration.Aside(g.want), g.base, g.given, g.have)
+	different := func(d step.Diff) bool {
+		return slices.ContainsFunc(kept.Diffs, func(k step.Diff) bool { return k.Key == d.Key && k.Prop == d.Prop })
+	}
+	var held []string
+	for _, d := range g.Plan.Diffs {
+		if d.Cause != step.Undeclared && !different(d) {
+			held = append(held, d.Name()+" "+d.Have)
+		}
+	}
+	if len(held) > 0 {
+		kept.Notes = append(kept.Notes, strings.Join(held, ", ")+": as the migration keeps it until it has started the guest")
+	}
+	g.Plan.Diffs = slices.DeleteFunc(g.Plan.Diffs, func(d step.Diff) bool { return !different(d) })
+	g.Plan.Steps, g.Plan.Waits, g.Plan.Restart, g.Plan.Notes = nil, nil, kept.Restart, append([]string{g.moved}, kept.Notes...)
 }
 
 // deletionHeld says why no tombstone is carried out in this pass, if so.

@@ -43,6 +43,14 @@ const (
 	AllSteps             // makes them like all others
 )
 
+// soonest is how soon a migration is looked at again at least, where it awaits what ends by itself.
+func soonest(s migration.Status) time.Duration {
+	if s.Soon > 0 {
+		return s.Soon
+	}
+	return again
+}
+
 // again is when an unfinished migration is looked at again: the source goes on writing while a person is awaited.
 const again = time.Minute
 
@@ -301,7 +309,7 @@ func (m *move) settle(err error) Object {
 		m.Verdict = Migrating
 	}
 	if !m.status.Finished && m.Verdict != Unknown {
-		m.Opens = m.Now().Add(again)
+		m.Opens = m.Now().Add(soonest(m.status))
 	}
 	return m.Object
 }
