@@ -94,7 +94,7 @@ func (p *Pass) Keys() []Key {
 	for _, m := range p.Set.Migrations {
 		out = append(out, Key{schema.KindMigration, m.Object.Metadata.Name})
 	}
-	return slices.DeleteFunc(out, func(k Key) bool { return !p.wanted(k) })
+	return slices.DeleteFunc(out, func(k Key) bool { return !p.Wants(k) })
 }
 
 // Has tells whether a round can be made of an object.
@@ -185,9 +185,9 @@ func (p *Pass) Record(objects ...Object) {
 	p.Ledger.Done(p.Revision, p.Now(), synced)
 }
 
-// wanted tells whether an object is among those that were asked for, by its name or by kind and name.
-func (p *Pass) wanted(k Key) bool {
-	return len(p.Only) == 0 || slices.Contains(p.Only, k.Name) || slices.Contains(p.Only, k.String())
+// Wants tells whether an object is among those that were asked for, by its name or by kind and name.
+func (in Input) Wants(k Key) bool {
+	return len(in.Only) == 0 || slices.Contains(in.Only, k.Name) || slices.Contains(in.Only, k.String())
 }
 
 // doomed counts the tombstones of guests that are alive.
@@ -213,7 +213,7 @@ func (p *Pass) Unattended(ctx context.Context, apply bool) []Object {
 	var out []Object
 	for ref := range p.Set.Refused {
 		kind, name, _ := strings.Cut(ref, "/")
-		if name != "" && p.wanted(Key{kind, name}) {
+		if name != "" && p.Wants(Key{kind, name}) {
 			out = append(out, Object{Kind: kind, Name: name, Verdict: Refused})
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/term"
 
 	"github.com/ustclug/pve-reconcile/internal/blockcopy"
@@ -59,6 +60,25 @@ func (p *program) progress(o *objectJSON) {
 	}
 }
 
+// attend says that this process looks after the migrations of its pass, until it ends. Who only watches is told by it.
+func (p *program) attend() {
+	for _, m := range p.input.Set.Migrations {
+		name := m.Object.Metadata.Name
+		if p.attended[name] != nil || !p.input.Wants(reconciler.Key{Kind: schema.KindMigration, Name: name}) {
+			continue
+		}
+		f, err := p.reconciler.Moves.State.Attend(name)
+		if err != nil {
+			p.log.Warn("nobody can tell that this run looks after the migration", zap.String("migration", name), zap.Error(err))
+			continue
+		}
+		if p.attended == nil {
+			p.attended = map[string]*os.File{}
+		}
+		p.attended[name] = f
+	}
+}
+
 // left are the migrations of a report whose next step takes long.
 func left(r reconciler.Report) []string {
 	var out []string
@@ -68,6 +88,16 @@ func left(r reconciler.Report) []string {
 		}
 	}
 	return out
+}
+
+// awaited are the migrations of a report that are to be looked at again soon, and how soon.
+func awaited(r reconciler.Report) (names []string, pause time.Duration) {
+	for _, o := range r.Objects {
+		if m := o.Migration; m != nil && m.Soon > 0 && o.Verdict == reconciler.Migrating {
+			names, pause = append(names, reconciler.Key{Kind: o.Kind, Name: o.Name}.String()), max(pause, m.Soon)
+		}
+	}
+	return names, pause
 }
 
 // detach lets processes of their own make the long steps of migrations, and what comes after, so that nothing else waits.
@@ -98,7 +128,13 @@ func (p *program) detachOne(name string, c common, stdout io.Writer) error {
 		return err
 	}
 	cmd := exec.Command(self, "--once", "--wait", "--config", file, "--log-level", "info", "Migration/"+name)
-	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
+	// It inherits that somebody looks after the migration, so that nobody is taken to while it begins.
+	attending, err := p.reconciler.Moves.State.Attend(name)
+	if err != nil {
+		return err
+	}
+	defer attending.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = attending, log, log, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("migration/%s: go on in the background: %w", name, err)

@@ -55,7 +55,7 @@ func runOnce(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return failed(stderr, err)
 	}
 	defer release()
-	r, err := o.make(ctx)
+	r, err := o.make(ctx, o.words, false)
 	if err == nil {
 		err = p.detach(left(r), c, stderr)
 	}
@@ -87,12 +87,12 @@ func (o onePass) held(by error) int {
 	return exitOK
 }
 
-// make makes one pass, under the lock.
-func (o onePass) make(ctx context.Context) (r reconciler.Report, err error) {
+// make makes one pass over some objects, under the lock. A quiet one says only what it did, and errors.
+func (o onePass) make(ctx context.Context, words []string, quiet bool) (r reconciler.Report, err error) {
 	p := o.program
 	// Read again under the lock: the run before may have written since.
 	if err = p.reopen(); err == nil {
-		err = p.read(ctx, o.words)
+		err = p.read(ctx, words)
 	}
 	if err == nil && p.input.Accept != nil {
 		err = p.input.Accept()
@@ -101,9 +101,13 @@ func (o onePass) make(ctx context.Context) (r reconciler.Report, err error) {
 		o.tellOnce(ctx, r, err)
 		return r, err
 	}
+	p.attend()
 	r = p.reconciler.Apply(ctx, p.input)
 	p.keepConditions(r)
 	defer o.tellOnce(ctx, r, nil) // after what was done is printed
+	if quiet && !r.Changed() && onceCode(r) != exitError {
+		return r, nil
+	}
 	if o.output == "json" {
 		return r, printJSON(o.stdout, p, r)
 	}
@@ -111,21 +115,38 @@ func (o onePass) make(ctx context.Context) (r reconciler.Report, err error) {
 	return r, nil
 }
 
-// waiting makes passes and the long steps of migrations in turn, until no long step is next. The locks are only held for the
-// passes.
+// waiting makes passes and the long steps of migrations in turn, until no long step is next, and nothing is awaited that takes
+// minutes. The locks are only held for the passes.
 func (o onePass) waiting(ctx context.Context) int {
+	words, quiet := o.words, false
 	for {
 		release, err := o.turn(ctx)
 		if err != nil || release == nil {
 			return ended(o.stderr, err)
 		}
-		r, err := o.make(ctx)
+		r, err := o.make(ctx, words, quiet)
 		release()
 		if err != nil {
 			return failed(o.stderr, err)
 		}
 		names := left(r)
-		if len(names) == 0 || ctx.Err() != nil {
+		switch soon, pause := awaited(r); {
+		case ctx.Err() != nil:
+			return onceCode(r)
+		case len(names) > 0:
+			words, quiet = o.words, false
+		case len(soon) > 0: // nothing else is asked about meanwhile
+			words, quiet = soon, true
+			select {
+			case <-ctx.Done():
+				return onceCode(r)
+			case <-time.After(pause):
+			}
+			continue
+		case quiet: // what became of all else
+			words, quiet = o.words, false
+			continue
+		default:
 			return onceCode(r)
 		}
 		stop := o.bars(names, o.stderr)

@@ -30,6 +30,8 @@ type migrationJSON struct {
 	Progress   []state.Progress `json:"progress"`
 	Elsewhere  string           `json:"elsewhere,omitempty"` // the process that makes its steps
 	Background bool             `json:"background,omitempty"`
+	// Awaited is who has to move, when something waits: "a commit", "the window", "a person", "the host", "PVE".
+	Awaited string `json:"awaited,omitempty"`
 }
 
 type forecastJSON struct {
@@ -68,7 +70,7 @@ func migrationOf(o reconciler.Object) *migrationJSON {
 	}
 	out := &migrationJSON{
 		Stage: s.Stage, Number: s.Number, Of: s.Of, Doing: s.Doing, Table: s.Table, Finished: s.Finished, Approve: s.Hash, Delta: s.Delta, Passes: s.Passes,
-		Findings: []checkJSON{}, Spaces: []spaceJSON{}, Stages: []stageJSON{}, Progress: []state.Progress{}, Elsewhere: o.Elsewhere, Background: o.Left,
+		Findings: []checkJSON{}, Spaces: []spaceJSON{}, Stages: []stageJSON{}, Progress: []state.Progress{}, Elsewhere: o.Elsewhere, Background: o.Left, Awaited: s.Awaited,
 	}
 	if f := s.Forecast; f != nil {
 		out.Forecast = &forecastJSON{Seconds: f.Total.Seconds(), Parts: map[string]float64{}, Assumed: f.Assumed}

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
 
 	"github.com/ustclug/pve-reconcile/internal/config"
+	"github.com/ustclug/pve-reconcile/internal/state"
+	"github.com/ustclug/pve-reconcile/schema"
 )
 
 // runWatch shows how far migrations are, until they are finished or wait for a person.
@@ -29,7 +32,7 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if err != nil {
 		return failed(stderr, err)
 	}
-	w := watcher{conf: conf, common: c, words: objectNames(words), stdout: stdout, stderr: stderr}
+	w := watcher{conf: conf, common: c, words: objectNames(words), stdout: stdout, stderr: stderr, state: state.MigrationsIn(conf.StateDir)}
 	for {
 		more, code, err := w.look(ctx)
 		if err != nil {
@@ -53,16 +56,17 @@ type watcher struct {
 	words          []string
 	stdout, stderr io.Writer
 
-	said   string // where the migrations stood
-	bars   int    // lines on the terminal that are drawn over
-	nobody int    // looks in a row at which nobody was at work
+	state *state.Migrations
+
+	said string // where the migrations stood
+	bars int    // lines on the terminal that are drawn over
+	seen []string
 }
 
-// calm is for how many looks nobody has to be at work before nobody is taken to be: between two steps there is a pause.
-const calm = 3
-
-// look shows the migrations once. more tells whether one is under way.
+// look shows the migrations once. more tells whether one is under way: somebody was there to make its steps before it was
+// looked at. Who ends after that has left it as the next look finds it.
 func (w *watcher) look(ctx context.Context) (more bool, code int, err error) {
+	atWork := w.seen == nil || slices.ContainsFunc(w.seen, w.state.Attended)
 	r, err := statusNow(ctx, w.common, w.conf, w.words, false, w.stderr)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -70,27 +74,44 @@ func (w *watcher) look(ctx context.Context) (more bool, code int, err error) {
 		}
 		return false, exitError, err
 	}
-	var heads []string
-	found, atWork := false, r.Daemon != nil
-	finished := true
+	var heads, left []string
+	atWork, w.seen = atWork || r.Daemon != nil, nil
 	for _, o := range r.Objects {
 		m := o.Migration
-		if m == nil && o.Kind != "Migration" {
+		if m == nil && o.Kind != schema.KindMigration {
 			continue
 		}
-		found = true
+		w.seen = append(w.seen, o.Name)
 		heads = append(heads, fmt.Sprintf("migration/%s %s", o.Name, o.Message))
-		atWork = atWork || m != nil && (m.Elsewhere != "" || m.Background || len(m.Progress) > 0)
-		finished = finished && m != nil && m.Finished
+		atWork = atWork || m != nil && (m.Elsewhere != "" || len(m.Progress) > 0)
+		if m == nil || !m.Finished {
+			left = append(left, unattended(o))
+		}
 	}
-	if !found {
+	if w.seen == nil {
 		return false, exitError, errors.New("no manifest declares such a migration")
 	}
 	w.show(heads, r.progress(w.width()))
-	if w.nobody++; atWork {
-		w.nobody = 0
+	if len(left) > 0 && !atWork {
+		fmt.Fprintln(w.stdout, strings.Join(left, "\n"))
 	}
-	return !finished && w.nobody < calm, r.ExitCode, nil
+	return len(left) > 0 && atWork, r.ExitCode, nil
+}
+
+// unattended says in one line why a migration that is not finished does not go on by itself, and what lets it.
+func unattended(o objectJSON) string {
+	text, next := "nobody is at work on migration/"+o.Name, fmt.Sprintf("`reconcile --once %s` goes on", o.Name)
+	switch m := o.Migration; {
+	case o.Error != "":
+		return fmt.Sprintf("%s: %s; %s when that is mended", text, o.Error, next)
+	case len(o.Waits) > 0 && m != nil && m.Awaited != "":
+		return fmt.Sprintf("%s: it waits for %s (%s); %s after that", text, m.Awaited, o.Waits[0].Reason, next)
+	case len(o.Waits) > 0:
+		return fmt.Sprintf("%s: it waits (%s); %s after that", text, o.Waits[0].Reason, next)
+	case len(o.Steps) == 0 && len(o.Notes) > 0:
+		return fmt.Sprintf("%s: %s; %s after that", text, o.Notes[len(o.Notes)-1], next)
+	}
+	return text + ": " + next
 }
 
 func (w *watcher) width() int {

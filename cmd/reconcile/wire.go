@@ -39,7 +39,8 @@ type program struct {
 
 	world       *live.World
 	suspensions *state.Suspensions
-	kind        string // of the object that diff and why are about, "" when it was not said
+	attended    map[string]*os.File // migrations that this process looks after
+	kind        string              // of the object that diff and why are about, "" when it was not said
 }
 
 // problemsError carries everything wrong with the config file.
