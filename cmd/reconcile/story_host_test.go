@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -25,11 +26,15 @@ import (
 //	power HOST off|on          take the power away, or boot it again
 //	power HOST GUEST VERB      start, stop (hard) or shutdown a guest by hand
 //	samebytes HOST ZVOL HOST ZVOL  the first zvol's bytes are how the second one begins
+//	clock AHEAD [WHO...]       set clocks that far ahead of the right time: of everybody, or of the program (program), of PVE (pve), of HOSTs
+//	byhand HOST GUEST          the guest was started by a person of the story: what safe holds against that start is taken back, and the next
+//	                           start counts as its first. There has to be something to take back
 //	killed HOST MATCH SKIP ARG...  run the binary, and kill it (SIGKILL) when the host begins a command that matches, the first SKIP not counted
 //	approve FILE               write the plan's hash, as printed last, under spec.cutover of the manifest
 //	safe                       never two running guests, never one that booted on other bytes than the last state
 var hostWords = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"onhost": cmdOnHost, "hostfault": cmdHostFault, "power": cmdPower, "samebytes": cmdSameBytes, "safe": cmdSafe, "killed": cmdKilled, "approve": cmdApprove,
+	"clock": cmdClock, "byhand": cmdByHand,
 }
 
 // hostStub is the small program behind the commands of machines, built once.
@@ -173,6 +178,46 @@ func cmdApprove(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	text := ts.ReadFile(args[0])
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, "cutover: {", `cutover: {approve: "`+all[len(all)-1][1]+`", `, 1)), 0o644))
+}
+
+// storyClock is the clock of the program in a story: the machine's, set ahead by what the file $CLOCK says.
+func storyClock() time.Time {
+	text, err := os.ReadFile(os.Getenv("CLOCK"))
+	if err != nil {
+		return time.Now()
+	}
+	ahead, err := time.ParseDuration(string(text))
+	if err != nil {
+		panic(err)
+	}
+	return time.Now().Add(ahead)
+}
+
+func cmdClock(ts *testscript.TestScript, _ bool, args []string) {
+	ahead, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	s, who := of(ts), args[1:]
+	if len(who) == 0 {
+		who = append(s.fleet.Names(), "program", "pve")
+	}
+	for _, name := range who {
+		switch name {
+		case "program":
+			ts.Check(os.WriteFile(ts.Getenv("CLOCK"), []byte(ahead.String()), 0o644))
+		case "pve":
+			s.server.AddFault(sim.Fault{Path: "*", Kind: "clock", Delay: ahead - s.ahead})
+			s.ahead = ahead
+		default:
+			hostOf(ts, name).SetClock(ahead)
+		}
+	}
+}
+
+func cmdByHand(ts *testscript.TestScript, _ bool, args []string) {
+	h := hostOf(ts, args[0])
+	if of(ts).fleet.ByHand(h.Guest(args[1])) == 0 {
+		ts.Fatalf("nothing is held against a start of %s on %s", args[1], args[0])
+	}
 }
 
 func cmdSafe(ts *testscript.TestScript, _ bool, _ []string) {

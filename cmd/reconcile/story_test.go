@@ -42,7 +42,10 @@ func TestMain(m *testing.M) {
 		main() // the program as it brings itself to a host
 		return
 	}
-	testscript.Main(cleaning{m}, map[string]func(){"reconcile": main})
+	testscript.Main(cleaning{m}, map[string]func(){"reconcile": func() {
+		clock = storyClock
+		main()
+	}})
 }
 
 // TestStories runs testdata/script: the real binary against the simulator over real HTTPS and a real git repository.
@@ -100,6 +103,7 @@ type scene struct {
 	client   *http.Client
 	seen     int
 	commits  int
+	ahead    time.Duration // of PVE's clock
 	systemd  *earshot
 	posts    earshot
 }
@@ -122,8 +126,16 @@ func setup(env *testscript.Env) error {
 		env.Setenv(name, abs)
 	}
 	env.Setenv("CLOSED", time.Now().AddDate(0, 0, 3).Format("Mon")+" 02:00-06:00 UTC") // a window that does not open today
+	env.Setenv("OPEN", open(time.Now()))
+	env.Setenv("CLOCK", filepath.Join(env.WorkDir, "clock"))
 	env.Setenv("CONFIG", filepath.Join(env.WorkDir, "config.yaml"))
 	return nil
+}
+
+// open is a window that began an hour ago and is open for two more.
+func open(now time.Time) string {
+	from := now.UTC().Add(-time.Hour)
+	return from.Format("Mon 15:04-") + from.Add(3*time.Hour).Format("15:04 UTC")
 }
 
 func of(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }

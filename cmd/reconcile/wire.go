@@ -62,6 +62,9 @@ func loadConfig(file string) (config.Config, error) {
 	return c, err
 }
 
+// clock is the time by which things are decided; stories move it.
+var clock = time.Now
+
 // assemble builds everything that needs no answer from outside.
 func assemble(c common, stderr io.Writer) (*program, error) {
 	conf, err := loadConfig(c.file)
@@ -100,11 +103,11 @@ func assemble(c common, stderr io.Writer) (*program, error) {
 		return nil, err
 	}
 	world := live.New(p.clusters)
-	world.Mounts = mounts(conf)
+	world.Mounts, world.Now = mounts(conf), clock
 	p.world = world
 	p.reconciler = &reconciler.Reconciler{
 		World: world, Tasks: world.Tasks, Ledger: ledger, Owner: conf.Owner, Clusters: nodes,
-		DriftPolicy: driftPolicy, MaxDeletions: *conf.Policies.MaxDeletions, Workers: conf.Limits.Cluster, Now: time.Now, Log: log,
+		DriftPolicy: driftPolicy, MaxDeletions: *conf.Policies.MaxDeletions, Workers: conf.Limits.Cluster, Now: clock, Log: log,
 		Limits: &reconciler.Limits{Node: conf.Limits.Node, Storage: conf.Limits.Storage},
 	}
 	p.moves(world)
@@ -113,7 +116,7 @@ func assemble(c common, stderr io.Writer) (*program, error) {
 	}
 	p.reconciler.Windows = windows(conf)
 	p.suspensions = state.SuspensionsIn(conf.StateDir)
-	p.reconciler.Suspended = func() (map[string]state.Suspension, error) { return p.suspensions.All(time.Now()) }
+	p.reconciler.Suspended = func() (map[string]state.Suspension, error) { return p.suspensions.All(clock()) }
 	return p, nil
 }
 

@@ -45,7 +45,7 @@ func (w *World) Migration(ctx context.Context, m schema.Migration, id schema.ID,
 	if err != nil {
 		return migration.Observed{}, err
 	}
-	o := migration.Observed{Now: time.Now()}
+	o := migration.Observed{Now: w.now()}
 	source := w.seeSource(ctx, m)
 	err = func() (err error) {
 		if o.VM, err = c.Look(ctx, id, where); err != nil || !o.VM.Exists {
@@ -79,6 +79,13 @@ func (w *World) Migration(ctx context.Context, m schema.Migration, id schema.ID,
 	}
 	w.askTokens(ctx, m, &o)
 	return o, nil
+}
+
+func (w *World) now() time.Time {
+	if w.Now != nil {
+		return w.Now()
+	}
+	return time.Now()
 }
 
 // seen is the source host and its guest.

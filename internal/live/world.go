@@ -24,6 +24,8 @@ type World struct {
 	machines *zfs.Machines // nil without hosts
 	// Mounts are file systems of clusters on whose nodes this runs: configs are read there instead of asked for.
 	Mounts map[string]*pmxcfs.Mount
+	// Now is the clock by which migrations are observed; nil: the machine's.
+	Now func() time.Time
 	// Fence says before each write why none may be made to a cluster, "" being all of them; nil: nothing ever stands against it.
 	Fence func(cluster string) error
 }
