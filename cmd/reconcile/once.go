@@ -118,7 +118,7 @@ func (o onePass) make(ctx context.Context, words []string, quiet bool) (r reconc
 // waiting makes passes and the long steps of migrations in turn, until no long step is next, and nothing is awaited that takes
 // minutes. The locks are only held for the passes.
 func (o onePass) waiting(ctx context.Context) int {
-	words, quiet := o.words, false
+	words, quiet, busy := o.words, false, 0
 	for {
 		release, err := o.turn(ctx)
 		if err != nil || release == nil {
@@ -136,11 +136,8 @@ func (o onePass) waiting(ctx context.Context) int {
 		case len(names) > 0:
 			words, quiet = o.words, false
 		case len(soon) > 0: // nothing else is asked about meanwhile
-			words, quiet = soon, true
-			select {
-			case <-ctx.Done():
+			if words, quiet = soon, true; !sleep(ctx, pause) {
 				return onceCode(r)
-			case <-time.After(pause):
 			}
 			continue
 		case quiet: // what became of all else
@@ -152,14 +149,39 @@ func (o onePass) waiting(ctx context.Context) int {
 		stop := o.bars(names, o.stderr)
 		made := o.makeLong(ctx, names)
 		stop()
+		code, stuck := onceCode(reconciler.Report{Objects: made}), false
 		for _, m := range made {
-			if len(m.Done) > 0 || m.Err != nil {
+			if len(m.Done) > 0 || m.Err != nil || m.Tried != nil {
 				printShort(o.stdout, m)
 			}
+			stuck = stuck || m.Tried != nil
 		}
-		if code := onceCode(reconciler.Report{Objects: made}); code == exitError || ctx.Err() != nil {
+		if busy++; !stuck {
+			busy = 0
+		}
+		if code == exitError || ctx.Err() != nil || stuck && (busy > busyMost || slices.ContainsFunc(made, func(m reconciler.Object) bool { return m.Verdict == reconciler.Blocked && m.Tried != nil })) {
 			return code
 		}
+		if stuck && !sleep(ctx, busyPause) {
+			return code
+		}
+	}
+}
+
+// A long step that somebody else keeps from being made, by a lock or by changing what was decided on, is tried again after
+// busyPause, busyMost times in a row.
+const (
+	busyPause = 2 * time.Second
+	busyMost  = 60
+)
+
+// sleep tells whether it was not told to end meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

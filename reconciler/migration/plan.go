@@ -242,6 +242,8 @@ func Holds(want schema.Migration, have Observed) (why string) {
 		return ""
 	case v.spec().Abort:
 		return name + " was aborted: delete both manifests, or take `abort: true` out"
+	case v.started():
+		return name + " moves it here, and has not seen it up yet"
 	}
 	return name + " moves it here, and has not started it yet"
 }
