@@ -90,6 +90,7 @@ func (o onePass) held(by error) int {
 // make makes one pass over some objects, under the lock. A quiet one says only what it did, and errors.
 func (o onePass) make(ctx context.Context, words []string, quiet bool) (r reconciler.Report, err error) {
 	p := o.program
+	o.words = words // what was looked at is all that can be told of
 	// Read again under the lock: the run before may have written since.
 	if err = p.reopen(); err == nil {
 		err = p.read(ctx, words)
