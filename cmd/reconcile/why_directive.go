@@ -71,11 +71,10 @@ func (w *originJSON) follow(o reconciler.Object, path string) {
 		w.words = "reconcile itself goes by it"
 	}
 	for _, s := range o.Plan.Steps {
-		switch s.(type) {
-		case step.StartVM, step.ShutdownVM:
-			if path == "spec.power" {
-				w.Next = append(w.Next, s.String())
-			}
+		_, start := s.(step.StartVM)
+		_, shutdown := s.(step.ShutdownVM)
+		if path == "spec.power" && (start || shutdown) {
+			w.Next = append(w.Next, s.String())
 		}
 	}
 	for _, x := range o.Plan.Waits {
