@@ -113,4 +113,4 @@ lab-test: ## the migration on real ZFS, every case, or those that match RUN=patt
 
 .PHONY: lab-smoke
 lab-smoke: ## one migration on real ZFS from end to end
-	@hack/lab/check && $(LABTEST) -timeout 20m -run 'TestSmoke' ./hack/lab/labtest
+	@hack/lab/check && $(LABTEST) -timeout 40m -run 'TestSmoke' ./hack/lab/labtest

@@ -69,16 +69,14 @@ type move struct {
 func (r *round) migration(ctx context.Context, manifest schema.Migration) Object {
 	m := move{round: r, Object: Object{Kind: schema.KindMigration, Name: manifest.Metadata.Name}, done: map[string]bool{}}
 	err := m.open(ctx, manifest)
-	if err == nil {
-		err = m.look(ctx)
-	}
 	switch {
-	case err != nil || len(m.Plan.Steps) == 0:
+	case err != nil:
 	case r.apply:
 		err = m.alone(ctx)
 	default:
+		err = m.look(ctx)
 		if h, held := m.Moves.State.Holder(m.Name); held && h.PID != m.Moves.Me.PID {
-			m.Elsewhere = h.String()
+			m.elsewhere(h)
 		}
 	}
 	return m.settle(err)
@@ -148,22 +146,30 @@ func (m Moves) Record(name string) ([]migration.Entry, error) {
 	return out, err
 }
 
-// alone makes steps while nobody else does.
+// elsewhere says that somebody else makes the steps, if there are any.
+func (m *move) elsewhere(who state.Holder) {
+	if len(m.Plan.Steps) > 0 {
+		m.Elsewhere = who.String()
+	}
+}
+
+// alone looks, and makes steps, while nobody else does: what was seen before the lock was held may be old.
 func (m *move) alone(ctx context.Context) error {
 	release, err := m.Moves.State.Lock(m.Name, m.Moves.Me)
 	var held *state.HeldError
 	if errors.As(err, &held) {
-		m.Elsewhere = held.Holder.String()
-		return nil
+		err = m.look(ctx)
+		m.elsewhere(held.Holder)
+		return err
 	}
 	if err != nil {
 		return err
 	}
 	defer release()
-	defer m.Moves.State.Over(m.Name)
-	if err := m.look(ctx); err != nil { // whoever had the lock may have made steps since
+	if err := m.look(ctx); err != nil || len(m.Plan.Steps) == 0 {
 		return err
 	}
+	defer m.Moves.State.Over(m.Name)
 	for len(m.Plan.Steps) > 0 && ctx.Err() == nil {
 		n := migration.Together(m.Plan.Steps)
 		long := migration.Long(m.Plan.Steps[0])

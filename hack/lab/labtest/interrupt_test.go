@@ -21,7 +21,7 @@ func (s *scene) interrupt(what string, seen func() bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan result, 1)
-	go func() { ended <- s.reconcileUntil(ctx, syscall.SIGKILL, "--once", "--wait") }()
+	go func() { ended <- s.reconcileUntil(ctx, syscall.SIGKILL, "--once", "--wait", moved) }()
 	for {
 		select {
 		case r := <-ended:
@@ -52,7 +52,7 @@ func settle(t *testing.T) {
 // finish runs the program until the migration is through.
 func (s *scene) finish() result {
 	s.t.Helper()
-	r := s.reconcile("--once", "--wait")
+	r := s.reconcile("--once", "--wait", moved)
 	s.t.Logf("%s to the end", r.took)
 	return r.want(s.t, 0)
 }
@@ -95,7 +95,7 @@ func copying() bool {
 func (s *scene) during(what string, seen func() bool, do func()) result {
 	s.t.Helper()
 	ended := make(chan result, 1)
-	go func() { ended <- s.reconcile("--once", "--wait") }()
+	go func() { ended <- s.reconcile("--once", "--wait", moved) }()
 	done := false
 	for {
 		select {
@@ -167,7 +167,7 @@ func TestMeddled(t *testing.T) {
 		create: "-s -b 8k", size: "64Mi", rate: 40000, spec: "  precopy: {maxPasses: 2, untilDelta: 1Mi}\n",
 		cutover: `{mode: Approve, approve: ""}`,
 	}.begin(t)
-	r := s.reconcile("--once", "--wait").want(t, 3)
+	r := s.reconcile("--once", "--wait", moved).want(t, 3)
 	t.Logf("%s until a person has to approve", r.took)
 	if have := mirrors2.sh(t, "docker2 status"); have != "running" {
 		t.Fatalf("docker2 is %s before the cutover was approved", have)

@@ -21,6 +21,9 @@ type move struct {
 
 const usual = "{mode: Auto}"
 
+// moved is what most runs are about: in software emulation each look at another object takes seconds.
+const moved = "Migration/docker2"
+
 func (m move) vm() string {
 	return fmt.Sprintf(`apiVersion: pve.ustclug.org/v1alpha1
 kind: VirtualMachine
@@ -137,7 +140,7 @@ func (s *scene) arrived() {
 // TestSmoke is one migration from end to end with incremental passes while docker2 writes.
 func TestSmoke(t *testing.T) {
 	s := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 2, untilDelta: 1Mi}\n"}.begin(t)
-	r := s.reconcile("--once", "--wait")
+	r := s.reconcile("--once", "--wait", moved)
 	t.Logf("%s\n%s%s", r.took, r.out, r.errs)
 	r.want(t, 0)
 	s.arrived()

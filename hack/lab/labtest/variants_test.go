@@ -39,7 +39,7 @@ func TestOrderOf2021(t *testing.T) {
 
 	m.spec += "  retire: {staging: 1s, source: {Destroy: {after: 1s}}}\n"
 	s.commit("migration.yaml", m.migration())
-	r = s.reconcile("--once", "--wait")
+	r = s.reconcile("--once", "--wait", moved)
 	t.Logf("%s\n%s%s", r.took, r.out, r.errs)
 	if left := mirrors2.sh(t, "zfs list -H -o name -t all -r pool0/qemu"); strings.Contains(left, "docker2") {
 		t.Errorf("of the source is left:\n%s", left)
@@ -78,10 +78,10 @@ func TestEncryptedSource(t *testing.T) {
 func TestAbort(t *testing.T) {
 	m := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: `{mode: Approve, approve: ""}`, spec: "  precopy: {maxPasses: 1, untilDelta: 1Mi}\n"}
 	s := m.begin(t)
-	s.reconcile("--once", "--wait").want(t, 3)
+	s.reconcile("--once", "--wait", moved).want(t, 3)
 	m.spec += "  abort: true\n"
 	s.commit("migration.yaml", m.migration())
-	r := s.reconcile("--once", "--wait")
+	r := s.reconcile("--once", "--wait", moved)
 	t.Logf("%s\n%s%s", r.took, r.out, r.errs)
 	if have := mirrors2.sh(t, "docker2 status || :"); have != "running" {
 		t.Errorf("docker2 on mirrors2 is %s", have)
