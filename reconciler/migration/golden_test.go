@@ -98,6 +98,9 @@ func printed(s migration.Status) string {
 	for _, n := range s.Notes {
 		fmt.Fprintln(&b, "note:", n)
 	}
+	if s.Soon != 0 {
+		fmt.Fprintln(&b, "look again in", s.Soon)
+	}
 	return strings.ReplaceAll(b.String(), "org.ustclug.pve-reconcile:", "o.u.p:")
 }
 

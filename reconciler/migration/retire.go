@@ -9,6 +9,9 @@ import (
 	"github.com/ustclug/pve-reconcile/reconciler/step"
 )
 
+// retireSoon is how long before it is due the end of staging is waited for.
+const retireSoon = time.Minute
+
 // retired: staging is gone, and the source is as the manifest says.
 func retired(v view) bool { return stagingGone(v) && sourceRetired(v) }
 
@@ -30,6 +33,9 @@ func retire(v view) (w work) {
 			w.notes = append(w.notes, fmt.Sprintf("%s is kept until the guest runs on PVE again", v.parent()))
 		} else if !ok {
 			w.notes = append(w.notes, fmt.Sprintf("%s is kept for another %s", v.parent(), short(left)))
+			if _, known := v.since(step.PropBooted); known && left <= retireSoon {
+				w.soon = max(left, time.Second) // what is compared is noted in whole seconds
+			}
 		} else {
 			return removeStaging(v)
 		}
