@@ -67,7 +67,7 @@ func read(kind, text string) string {
 	case "snapshots":
 		a := Answer{Datasets: map[string]migration.Dataset{}}
 		name := strings.Fields(rest)[0]
-		err := a.readDatasets([]string{name}, map[string]string{"dataset " + name: name + "\tguid\t1\t-\n", "snapshots " + name: part(text, "list"), "written " + name: part(text, "written"), "holds " + name: part(text, "holds"), "marks " + name: part(text, "marks"), "clones " + name: part(text, "clones")})
+		err := a.readDatasets([]string{name}, map[string]string{"datasets": name + "\tguid\t1\t-\n", "snapshots": part(text, "list"), "written": part(text, "written"), "holds": part(text, "holds"), "marks": part(text, "marks")})
 		out, _ := json.Marshal(a.Datasets[name].Snapshots)
 		return fmt.Sprintf("%s clones %v %v", out, a.Datasets[name].Clones, err)
 	case "openers":

@@ -3,6 +3,7 @@ package zfs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -273,5 +274,55 @@ func TestObserve(t *testing.T) {
 	cancel()
 	if a := zfs.Observe(ctx, s.machines.Hosts["pve-5"], zfs.Question{}); a.Host.Error == "" {
 		t.Error("nobody asked, and an answer")
+	}
+}
+
+// TestObserveSnapshots tells the snapshots of several datasets apart, and of many asks about ours only.
+func TestObserveSnapshots(t *testing.T) {
+	s := newStand(t)
+	const other = "pool0/qemu/other"
+	for _, line := range []string{
+		"zfs create -V 8M " + other,
+		"zfs snapshot " + other + "@reconcile-x-1", "zfs snapshot " + zvol + "@reconcile-x-1", "zfs snapshot " + zvol + "@by-hand",
+		"zfs hold backup " + zvol + "@by-hand", "zfs hold tag " + other + "@reconcile-x-1",
+		"zfs set " + step.PropPass + "=1 " + other + "@reconcile-x-1",
+		"zfs clone " + zvol + "@by-hand pool0/clone",
+	} {
+		s.on(s.source, line)
+	}
+	q := zfs.Question{Datasets: []string{zvol, other, "pool0/qemu", "pool0/none"}}
+	said := func() string {
+		var b strings.Builder
+		for _, name := range []string{zvol, other, "pool0/qemu", "pool0/none"} {
+			d := s.see("mirrors2", q).Datasets[name]
+			fmt.Fprintf(&b, "%s exists=%t clones=%v\n", name, d.Exists, d.Clones)
+			for _, sn := range d.Snapshots {
+				if sn.GUID == "" || sn.Created.IsZero() {
+					t.Errorf("%+v", sn)
+				}
+				fmt.Fprintf(&b, "  @%s asked=%t holds=%v pass=%q\n", sn.Name, sn.Written >= 0, sn.Holds, sn.Props[step.PropPass])
+			}
+		}
+		return b.String()
+	}
+	want := `pool0/qemu/docker2 exists=true clones=[pool0/clone]
+  @reconcile-x-1 asked=true holds=[] pass=""
+  @by-hand asked=true holds=[backup] pass=""
+pool0/qemu/other exists=true clones=[]
+  @reconcile-x-1 asked=true holds=[tag] pass="1"
+pool0/qemu exists=true clones=[]
+pool0/none exists=false clones=[]
+`
+	if have := said(); have != want {
+		t.Errorf("have\n%swant\n%s", have, want)
+	}
+	for i := range 40 {
+		s.on(s.source, fmt.Sprintf("zfs snapshot %s@daily-%d", other, i))
+	}
+	have := said()
+	for _, line := range []string{"  @by-hand asked=false holds=[backup]", "  @reconcile-x-1 asked=true holds=[tag] pass=\"1\"", "  @daily-39 asked=false"} {
+		if !strings.Contains(have, line) {
+			t.Errorf("no %q in\n%s", line, have)
+		}
 	}
 }

@@ -1,10 +1,12 @@
 package zfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,15 +62,13 @@ func (q Question) script() string {
 	ask("clock", "date +%s")
 	ask("version", "zfs version || cat /sys/module/zfs/version")
 	for _, p := range unique(q.Pools) {
-		ask("pool "+p, words("zpool", "get", "-Hp", "-o", "property,value", "all", p))
+		ask("pool "+p, poolScript(p))
 		ask("layout "+p, words("zpool", "status", p))
-		ask("ashift "+p, "[ \"$("+words("zpool", "get", "-Hp", "-o", "value", "ashift", p)+")\" != 0 ] || zdb -C "+step.Quote(p)+" 2>/dev/null | sed -n 's/.*ashift: *//p' | head -n 1")
 	}
-	for _, d := range unique(q.Datasets) {
-		ask("dataset "+d, zfs("get", "-Hp", "-o", "name,property,value,source", "all", d))
-		ask("snapshots "+d, snapshotScript(d))
-		ask("marks "+d, zfs("get", "-Hp", "-d", "1", "-t", "snapshot", "-s", "local,received", "-o", "name,property,value,source", "all", d))
-		ask("clones "+d, zfs("get", "-Hp", "-d", "1", "-t", "snapshot", "-o", "name,value", "clones", d))
+	// All datasets at once: each command takes a while, and on a busy pool a long one.
+	if names := unique(q.Datasets); len(names) > 0 {
+		ask("datasets", zfs(append([]string{"get", "-Hp", "-o", "name,property,value,source", "all"}, names...)...))
+		ask("snapshots", snapshotScript(names))
 	}
 	if q.Below != "" {
 		ask("below "+q.Below, zfs("list", "-Hp", "-d", "1", "-t", "volume", "-o", "name", q.Below))
@@ -83,16 +83,36 @@ func (q Question) script() string {
 	return b.String()
 }
 
-// snapshotScript lists the snapshots of a dataset, and of those that matter what was written since and who holds them. Where
-// there are many, only ours matter: the question would take minutes.
-func snapshotScript(dataset string) string {
-	d := step.Quote(dataset)
-	return "s=$(zfs list -Hp -d 1 -t snapshot -o name,guid,creation -s createtxg " + d + ") || { c=$?; printf '%s\\n' \"$s\"; exit $c; }\n" +
-		"[ -n \"$s\" ] || exit 0; printf '%s\\n' \"$s\"\n" +
-		"n=$(printf '%s\\n' \"$s\" | cut -f 1); [ $(printf '%s\\n' \"$n\" | wc -l) -lt 40 ] || n=$(printf '%s\\n' \"$n\" | grep '@reconcile-')\n" +
-		"[ -n \"$n\" ] || exit 0; IFS='\n'; set -f; set -- $n; w=; for x; do w=$w,written@${x#*@}; done\n" +
-		"printf '\\036written\\n'; zfs get -Hp -o property,value \"${w#,}\" " + d + " || exit\n" +
-		"printf '\\036holds\\n'; zfs holds -H \"$@\""
+// poolScript asks for the properties of a pool; one whose vdevs differ, or an old one, knows no ashift, zdb does.
+func poolScript(pool string) string {
+	return filled(`p=$(zpool get -Hp -o property,value all NAMES); c=$?; printf '%s\n' "$p"
+case $p in *'ashiftTAB0'*) printf '\036zdb\n'; zdb -C NAMES 2>/dev/null | sed -n 's/.*ashift: *//p' | head -n 1;; esac
+exit $c`, pool)
+}
+
+// manySnapshots is from how many snapshots on only ours are asked about: the question would take minutes.
+const manySnapshots = 40
+
+// snapshotScript lists the snapshots of datasets, and of those that matter what was written since, what was set on them, and
+// who holds them.
+func snapshotScript(datasets []string) string {
+	return filled(`s=$(zfs list -Hp -d 1 -t snapshot -o name,guid,creation,userrefs,clones -s createtxg NAMES); c=$?
+[ -n "$s" ] || exit $c; printf '%s\n' "$s"; [ $c -lt 2 ] || exit $c
+IFS='
+'; set -f; set -- $s; d=; w=; h=
+for x; do n=${x%%TAB*}; r=${x#*TAB*TAB*TAB}; [ "${r%%TAB*}" = 0 ] || h=$h$n$IFS
+[ $# -lt MANY ] || case $n in *@reconcile-*) ;; *) continue;; esac
+case $IFS$d in *"$IFS${n%@*}$IFS"*) ;; *) d=$d${n%@*}$IFS;; esac
+case $w, in *",written@${n#*@},"*) ;; *) w=$w,written@${n#*@};; esac; done
+set -- $d; [ $# = 0 ] || { printf '\036written\n'; zfs get -Hp -o name,property,value "${w#,}" "$@" || exit
+printf '\036marks\n'; zfs get -Hp -d 1 -t snapshot -s local,received -o name,property,value,source all "$@" || exit; }
+set -- $h; [ $# = 0 ] || { printf '\036holds\n'; zfs holds -H "$@" || exit; }
+exit $c`, datasets...)
+}
+
+// filled is a script about names.
+func filled(script string, names ...string) string {
+	return strings.NewReplacer("NAMES", words(names...), "TAB", "\t", "MANY", strconv.Itoa(manySnapshots)).Replace(script)
 }
 
 func unique(names []string) []string {
@@ -132,18 +152,21 @@ func (a *Answer) read(q Question, all []section) error {
 	raw, within := map[string]string{}, ""
 	var cut []string
 	for _, s := range all {
-		if s.name == "written" || s.name == "holds" {
+		kind, of, _ := strings.Cut(s.name, " ")
+		switch kind {
+		case "written", "marks", "holds":
+			raw[s.name] = s.text
+			continue
+		case "zdb":
 			raw[s.name+" "+within] = s.text
 			continue
+		case "more":
+			a.More[of] = s.text
 		}
-		_, within, _ = strings.Cut(s.name, " ")
-		raw[s.name] = s.text
+		within, raw[s.name] = of, s.text
 		// A dataset or pool that does not exist is a fact, and tools of old do not know their version.
-		if kind, _, _ := strings.Cut(s.name, " "); s.code != "0" && slices.Contains([]string{"dataset", "snapshots", "marks", "clones", "below", "pool", "layout"}, kind) && !missing(s.text) {
-			cut = append(cut, fmt.Sprintf("%s: exit %s: %s", s.name, s.code, oneLine(s.text)))
-		}
-		if name, ok := strings.CutPrefix(s.name, "more "); ok {
-			a.More[name] = s.text
+		if s.code != "0" && slices.Contains([]string{"datasets", "snapshots", "below", "pool", "layout"}, kind) && (s.code != "1" || !missing(s.text)) {
+			cut = append(cut, fmt.Sprintf("%s: exit %s: %s", s.name, s.code, oneLine(cmp.Or(complaints(s.text), s.text))))
 		}
 	}
 	if len(cut) > 0 {
@@ -157,7 +180,7 @@ func (a *Answer) read(q Question, all []section) error {
 		return fmt.Errorf("zfs does not answer: %s", oneLine(raw["version"]))
 	}
 	for _, p := range unique(q.Pools) {
-		pool := parsePool(p, raw["pool "+p], raw["layout "+p], raw["ashift "+p])
+		pool := parsePool(p, raw["pool "+p], raw["layout "+p], raw["zdb "+p])
 		switch {
 		case pool.Health != "":
 			a.Host.Pools[p] = pool
@@ -173,25 +196,38 @@ func (a *Answer) read(q Question, all []section) error {
 	return a.readDatasets(unique(q.Datasets), raw)
 }
 
-// missing tells whether zfs or zpool said that there is no such thing.
+// missing tells whether zfs or zpool said that something does not exist, and could do all else.
 func missing(text string) bool {
-	return strings.Contains(text, "does not exist") || strings.Contains(text, "no such pool")
+	said := complaints(text)
+	return said != "" && !slices.ContainsFunc(strings.Split(strings.TrimSpace(said), "\n"), func(line string) bool {
+		return !strings.HasSuffix(line, "does not exist") && !strings.HasSuffix(line, "no such pool")
+	})
+}
+
+// complaints are the lines of an answer in which a command says what it could not do.
+func complaints(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "cannot ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 func (a *Answer) readDatasets(names []string, raw map[string]string) error {
 	var errs []error
 	devices, openers := parseOpeners(raw["openers"])
 	for _, name := range names {
-		d, err := parseDataset(name, raw["dataset "+name])
+		d, err := parseDataset(name, raw["datasets"])
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		d.Snapshots = parseSnapshots(name, raw["snapshots "+name])
-		addWritten(d.Snapshots, raw["written "+name])
-		addProps(name, d.Snapshots, raw["marks "+name])
-		addHolds(name, d.Snapshots, raw["holds "+name])
-		d.Clones = clonesOf(raw["clones "+name])
+		d.Snapshots, d.Clones = parseSnapshots(name, raw["snapshots"])
+		addWritten(name, d.Snapshots, raw["written"])
+		addProps(name, d.Snapshots, raw["marks"])
+		addHolds(name, d.Snapshots, raw["holds"])
 		d.Device, d.Openers = devices[name], openers[name]
 		a.Datasets[name] = d
 	}

@@ -1,6 +1,7 @@
 package zfs
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"slices"
@@ -39,7 +40,7 @@ func (p property) set() bool { return p.source == "local" || p.source == "receiv
 // kept are the native properties that an Observed holds when they are set on the dataset itself.
 var kept = []string{"readonly", "volmode", "snapdev", "canmount", "mountpoint", "refreservation", "compression"}
 
-// parseDataset reads zfs get all of one dataset. One that does not exist is no error; anything else that is no property is.
+// parseDataset takes one dataset out of zfs get all. One that is said not to exist is no error; one that nothing is said of is.
 func parseDataset(name, text string) (migration.Dataset, error) {
 	d := migration.Dataset{Name: name, Local: map[string]string{}}
 	for line := range strings.Lines(text) {
@@ -76,8 +77,8 @@ func parseDataset(name, text string) (migration.Dataset, error) {
 	if d.Exists && d.GUID == "" {
 		return d, fmt.Errorf("%s: zfs get shows no guid", name)
 	}
-	if !d.Exists && !strings.Contains(text, "does not exist") {
-		return d, fmt.Errorf("%s: %s", name, oneLine(text))
+	if !d.Exists && !strings.Contains(text, "cannot open '"+name+"': dataset does not exist\n") {
+		return d, fmt.Errorf("%s: %s", name, oneLine(cmp.Or(complaints(text), text)))
 	}
 	return d, nil
 }
@@ -97,12 +98,12 @@ func absent(value string) string {
 	return value
 }
 
-// parseSnapshots reads zfs list -Hp -o name,guid,creation of one dataset's snapshots.
-func parseSnapshots(dataset, text string) []migration.Snapshot {
-	var out []migration.Snapshot
+// parseSnapshots reads zfs list -Hp -o name,guid,creation,userrefs,clones, and takes one dataset's snapshots and the clones of
+// them.
+func parseSnapshots(dataset, text string) (out []migration.Snapshot, clones []string) {
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 3 {
+		if len(f) != 5 {
 			continue
 		}
 		name, ok := strings.CutPrefix(f[0], dataset+"@")
@@ -110,23 +111,26 @@ func parseSnapshots(dataset, text string) []migration.Snapshot {
 			continue
 		}
 		out = append(out, migration.Snapshot{Name: name, GUID: f[1], Created: time.Unix(number(f[2]), 0).UTC(), Written: unasked, Props: map[string]string{}})
+		if f[4] != "-" && f[4] != "" {
+			clones = append(clones, strings.Split(f[4], ",")...)
+		}
 	}
-	return out
+	return out, clones
 }
 
 // unasked is what was written since a snapshot nobody asked about: those of others, where there are many.
 const unasked = -1
 
-// addWritten fills in what was written since each snapshot.
-func addWritten(snapshots []migration.Snapshot, text string) {
+// addWritten fills in what was written to the dataset since each snapshot.
+func addWritten(dataset string, snapshots []migration.Snapshot, text string) {
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 2 || f[1] == "-" {
+		if len(f) != 3 || f[0] != dataset || f[2] == "-" {
 			continue
 		}
-		name, ok := strings.CutPrefix(f[0], "written@")
+		name, ok := strings.CutPrefix(f[1], "written@")
 		if s := named(snapshots, name); ok && s != nil {
-			s.Written = number(f[1])
+			s.Written = number(f[2])
 		}
 	}
 }
@@ -152,18 +156,6 @@ func addHolds(dataset string, snapshots []migration.Snapshot, text string) {
 			s.Holds = append(s.Holds, f[1])
 		}
 	}
-}
-
-func clonesOf(text string) []string {
-	var out []string
-	for line := range strings.Lines(text) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 2 || f[1] == "-" || f[1] == "" {
-			continue
-		}
-		out = append(out, strings.Split(f[1], ",")...)
-	}
-	return out
 }
 
 func named(snapshots []migration.Snapshot, name string) *migration.Snapshot {
