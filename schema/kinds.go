@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"net/url"
+	"path"
 	"reflect"
 	"regexp"
 	"slices"
@@ -55,6 +56,7 @@ var kinds = map[string]kind{
 	"bootorder":   {print: func(v reflect.Value) string { return "order=" + strings.Join(v.Interface().([]string), ";") }, read: readBootOrder, same: sameBootOrder, check: fine},
 	"mac":         {print: text, read: readText, same: noCase, check: checkMAC, form: unicast},
 	"nocase":      {print: text, read: readText, same: noCase, check: fine},
+	"path":        {print: text, read: readText, same: func(want, have string, _ Facts) bool { return path.Clean(want) == path.Clean(have) }, check: fine},
 	"urlencoded":  {print: func(v reflect.Value) string { return encodeURL(v.String()) }, read: readURLEncoded, same: sameURLEncoded, check: fine},
 	"sshkeys":     {print: printSSHKeys, read: readSSHKeys, same: sameURLEncoded, check: checkSSHKey},
 	"secret":      {print: text, read: readSecret, same: sameSecret, check: fine},

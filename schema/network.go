@@ -37,11 +37,13 @@ var ifaceName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{1,14}$`)
 var vlanName = regexp.MustCompile(`^(?:(\S+)\.|vlan)([0-9]+)$`)
 
 // NamedVLAN is what the name of a VLAN decides, whatever else is said of it: eno1.20 is VLAN 20 on eno1, vlan20 is VLAN 20
-// on the device it states. Of a name that decides nothing, tag is 0.
+// on the device it states. Of a name that decides nothing, tag is 0; of one that no VLAN can have, below 0 or above 4094.
 func NamedVLAN(name string) (device string, tag int) {
 	if m := vlanName.FindStringSubmatch(name); m != nil {
-		device = m[1]
-		tag, _ = strconv.Atoi(m[2])
+		device, tag = m[1], -1
+		if n, err := strconv.Atoi(m[2]); err == nil && n > 0 {
+			tag = n
+		}
 	}
 	return device, tag
 }
@@ -78,7 +80,9 @@ func (n Node) checkNetwork(f *faults) {
 			continue // said already
 		}
 		checkTypes(f, reflect.ValueOf(*i), i.Type, at)
-		if device, tag := NamedVLAN(name); i.Type == "vlan" && tag != 0 {
+		if device, tag := NamedVLAN(name); i.Type == "vlan" && (tag < 0 || tag > 4094) {
+			f.add(at, "%s is a VLAN by its name, which PVE goes by, and no VLAN has that number: they go from 1 to 4094", name)
+		} else if i.Type == "vlan" && tag > 0 {
 			if i.VLAN != nil && *i.VLAN != tag {
 				f.add(at+".vlan", "%s is VLAN %d by its name, which PVE goes by: write vlan: %d, or use another name", name, tag, tag)
 			}

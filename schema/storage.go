@@ -15,7 +15,7 @@ type Storage struct {
 	Nodes      []string `json:"nodes,omitempty" empty:"every node" pve:"nodes" kind:"set" pattern:"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?" doc:"nodes that have it; an empty list means every node"`
 	Disable    *bool    `json:"disable,omitempty" pve:"disable" default:"0" doc:"do not use it"`
 	Shared     *bool    `json:"shared,omitempty" pve:"shared" default:"0" takes:"dir lvm" doc:"every node sees the same content; it does not make it so"`
-	Path       string   `json:"path,omitempty" pve:"path" needs:"dir" fixed:"dir" pattern:"/[^ ]*" doc:"directory"`
+	Path       string   `json:"path,omitempty" pve:"path" kind:"path" needs:"dir" fixed:"dir" pattern:"/[^ ]*" doc:"directory"`
 	Mkdir      *bool    `json:"mkdir,omitempty" pve:"mkdir" default:"1" takes:"dir" doc:"create the directory if it is not there"`
 	Pool       string   `json:"pool,omitempty" pve:"pool" needs:"zfspool" fixed:"zfspool" pattern:"[A-Za-z][A-Za-z0-9_.:/-]*" doc:"dataset that the volumes are made in"`
 	Blocksize  string   `json:"blocksize,omitempty" pve:"blocksize" kind:"nocase" takes:"zfspool" pattern:"[0-9]+[kKmM]?" doc:"volblocksize of new volumes; existing ones keep theirs"`
@@ -24,7 +24,7 @@ type Storage struct {
 	Thinpool   string   `json:"thinpool,omitempty" pve:"thinpool" needs:"lvmthin" fixed:"lvmthin" pattern:"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*" doc:"thin pool in the volume group"`
 	Saferemove *bool    `json:"saferemove,omitempty" pve:"saferemove" default:"0" takes:"lvm" doc:"overwrite volumes with zeros when they are removed"`
 	Server     string   `json:"server,omitempty" pve:"server" needs:"nfs" fixed:"nfs" pattern:"[A-Za-z0-9:.-]+" doc:"host or address of the NFS server"`
-	Export     string   `json:"export,omitempty" pve:"export" needs:"nfs" fixed:"nfs" pattern:"/[^ ]*" doc:"exported path on the server"`
+	Export     string   `json:"export,omitempty" pve:"export" kind:"path" needs:"nfs" fixed:"nfs" pattern:"/[^ ]*" doc:"exported path on the server"`
 	Options    string   `json:"options,omitempty" pve:"options" takes:"nfs" pattern:"[^ ]+" doc:"mount options, such as vers=4.2"`
 }
 
