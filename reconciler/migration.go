@@ -189,6 +189,10 @@ func (m *move) alone(ctx context.Context) error {
 		if err := m.make(ctx, steps, long); err != nil {
 			return err
 		}
+		if m.Moves.Long == OnlyLong {
+			m.Plan.Steps = nil // the pass that follows looks, and says what is next
+			return nil
+		}
 		if err := m.look(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
