@@ -118,7 +118,7 @@ func (s *scene) during(what string, seen func() bool, do func()) result {
 func (s *scene) restart() {
 	s.t.Helper()
 	mirrors2.boot(s.t)
-	mirrors2.sh(s.t, "docker2 start --rate 120000 /dev/zvol/pool0/qemu/docker2")
+	mirrors2.sh(s.t, "docker2 start --rate 40000 /dev/zvol/pool0/qemu/docker2")
 	if r := mirrors2.checked(s.t); len(r.Bad) > 0 {
 		s.t.Fatalf("the source itself is damaged after its power cut: %+v", r)
 	}
@@ -127,7 +127,7 @@ func (s *scene) restart() {
 // The program is killed, a cable pulled, and either host loses its power, in the full stream, in an increment and in the
 // copy. It goes on where it was, and what arrives is what was sent.
 func TestInterrupted(t *testing.T) {
-	s := move{create: "-s -b 8k", size: "64Mi", rate: 120000, cutover: usual, spec: "  precopy: {maxPasses: 3, untilDelta: 1Mi}\n  transfer: {rate: 300KiB/s}\n"}.begin(t)
+	s := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 3, untilDelta: 1Mi}\n  transfer: {rate: 200KiB/s}\n"}.begin(t)
 	s.interrupt("a full stream under way", receiving)
 	settle(t)
 	if !receiving() {
@@ -164,7 +164,7 @@ func TestInterrupted(t *testing.T) {
 // Somebody writes into staging, lets a hold go, and destroys a snapshot.
 func TestMeddled(t *testing.T) {
 	s := move{
-		create: "-s -b 8k", size: "64Mi", rate: 40000, spec: "  precopy: {maxPasses: 2, untilDelta: 1Mi}\n",
+		create: "-s -b 8k", size: "64Mi", rate: 40000, spec: "  precopy: {maxPasses: 1, untilDelta: 1Mi}\n",
 		cutover: `{mode: Approve, approve: ""}`,
 	}.begin(t)
 	r := s.reconcile("--once", "--wait", moved).want(t, 3)
@@ -174,7 +174,7 @@ func TestMeddled(t *testing.T) {
 	}
 	pve5.sh(t, "zfs set readonly=off volmode=dev %[1]s; udevadm settle; for n in 1 2 3 4 5 6 7 8 9; do [ -b /dev/zvol/%[1]s ] && break; sleep 1; done; head -c 64k /dev/urandom | dd of=/dev/zvol/%[1]s bs=4k seek=512 conv=notrunc,fsync 2>/dev/null; zfs set volmode=none readonly=on %[1]s; zfs set volmode=none %[1]s", stagingZvol)
 	mirrors2.sh(t, "for s in $(zfs list -H -o name -t snapshot -r pool0/qemu/docker2); do zfs holds -H $s | while read -r n t rest; do zfs release $t $n; done; done; zfs destroy $(zfs list -H -o name -t snapshot -r pool0/qemu/docker2 | head -n 1)")
-	s.commit("migration.yaml", move{size: "64Mi", cutover: usual, spec: "  precopy: {maxPasses: 2, untilDelta: 1Mi}\n"}.migration())
+	s.commit("migration.yaml", move{size: "64Mi", cutover: usual, spec: "  precopy: {maxPasses: 1, untilDelta: 1Mi}\n"}.migration())
 	s.finish()
 	s.arrived()
 	s.untouched(ours...)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,13 +29,12 @@ const (
 
 // chain makes the steps of a migration one by one, as the planner would have them made.
 type chain struct {
-	t        *testing.T
-	m        *zfs.Machines
-	source   string // zvol on mirrors2
-	size     int64
-	compress bool
-	last     step.SnapshotRef // sent and received
-	rate     int64
+	t      *testing.T
+	m      *zfs.Machines
+	source string // zvol on mirrors2
+	size   int64
+	last   step.SnapshotRef // sent and received
+	rate   int64
 }
 
 func newChain(t *testing.T, source string, size int64) *chain {
@@ -51,7 +49,7 @@ func newChain(t *testing.T, source string, size int64) *chain {
 		t.Cleanup(func() { _ = h.Close() })
 		hosts[g.name] = h
 	}
-	return &chain{t: t, m: &zfs.Machines{Hosts: hosts, Binary: binaries.reconcile}, source: source, size: size, compress: true}
+	return &chain{t: t, m: &zfs.Machines{Hosts: hosts, Binary: binaries.reconcile}, source: source, size: size}
 }
 
 // do makes a step that must succeed.
@@ -110,7 +108,7 @@ func (c *chain) snapshot(n int) step.SnapshotRef {
 func (c *chain) sending(s step.SnapshotRef, token string) step.SendSnapshot {
 	return step.SendSnapshot{
 		Disk: "scsi0", From: "mirrors2", Snapshot: s, Base: c.last, To: "pve-5", Dataset: staging, Mark: mark, Token: token,
-		Set: map[string]string{step.PropMark: mark}, Rate: c.rate, Compressed: c.compress, LargeBlocks: c.compress, EmbeddedData: c.compress,
+		Set: map[string]string{step.PropMark: mark}, Rate: c.rate,
 	}
 }
 
@@ -151,53 +149,39 @@ func (c *chain) fill(offset int) {
 		c.source, offset, 16*offset+1024+1, offset+8)
 }
 
-// The steps of a migration on real ZFS, for zvols of other block sizes, sparse and not, with plain and with compressed
-// streams, and for an encrypted source.
+// The steps of a migration on real ZFS, for a zvol whose size is no whole MiB, with plain streams. Whole migrations have the
+// other block sizes, and compressed streams.
 func TestSteps(t *testing.T) {
-	for _, test := range []struct{ name, create string }{
-		{"8k sparse", "zfs create -s -b 8k -V 32M %s"},
-		{"4k plain stream", "zfs create -s -b 4k -V 32M %s"},
-		{"64k not sparse", "zfs create -b 64k -V 32M %s"},
-		{"odd size", "zfs create -s -b 8k -V 33562624 %s"},
-		{"encrypted", "echo 12345678 | zfs create -o encryption=aes-256-gcm -o keyformat=passphrase pool0/secret && zfs create -s -b 8k -V 32M %s"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			pristine(t)
-			source := "pool0/qemu/docker2"
-			if test.name == "encrypted" {
-				source = "pool0/secret/docker2"
-			}
-			mirrors2.sh(t, test.create+" 2>/dev/null", source)
-			others := pve5.datasets(t)
-			c := newChain(t, source, mirrors2.number(t, "volsize", source))
-			c.compress = !strings.Contains(test.name, "plain")
-			c.fill(0)
-			c.do(step.CreateStaging{Host: "pve-5", Dataset: parent, Set: map[string]string{step.PropMark: mark}})
-			c.send(c.snapshot(1), "")
-			pve5.sh(t, "zfs create -s -b 16k -V %d %s && zfs set %s=%s %s", (c.size+1<<20-1)>>20<<20, target, step.PropMark, mark, target)
-			c.copyAndProve(true)
-			c.fill(100)
-			first := c.last
-			c.send(c.snapshot(2), "")
-			c.copyAndProve(false)
+	pristine(t)
+	const source = "pool0/qemu/docker2"
+	mirrors2.sh(t, "zfs create -s -b 4k -V 33562624 %s 2>/dev/null", source)
+	others := pve5.datasets(t)
+	c := newChain(t, source, mirrors2.number(t, "volsize", source))
+	c.fill(0)
+	c.do(step.CreateStaging{Host: "pve-5", Dataset: parent, Set: map[string]string{step.PropMark: mark}})
+	c.send(c.snapshot(1), "")
+	pve5.sh(t, "zfs create -s -b 16k -V %d %s && zfs set %s=%s %s", (c.size+1<<20-1)>>20<<20, target, step.PropMark, mark, target)
+	c.copyAndProve(true)
+	c.fill(100)
+	first := c.last
+	c.send(c.snapshot(2), "")
+	c.copyAndProve(false)
 
-			if d := c.see(pve5, staging); d.Device != "" || d.Local["readonly"] != "on" || d.Local["volmode"] != "none" || len(d.Snapshots) != 2 {
-				t.Errorf("staging: %+v", d)
-			}
-			c.do(step.DestroySnapshots{Host: "mirrors2", Snapshots: []step.SnapshotRef{first, c.last}, Tag: tag, Mark: mark})
-			if d := c.see(mirrors2, source); len(d.Snapshots) > 0 {
-				t.Errorf("snapshots of the source are left: %+v", d.Snapshots)
-			}
-			c.do(step.DestroyDataset{Host: "pve-5", Dataset: staging, GUID: c.see(pve5, staging).GUID, Mark: mark, Snapshots: true, Tag: tag})
-			c.do(step.DestroyDataset{Host: "pve-5", Dataset: parent, GUID: c.see(pve5, parent).GUID, Mark: mark})
-			left := pve5.datasets(t)
-			for _, name := range []string{target, "rpool/data/migrations"} {
-				delete(left, name)
-			}
-			if fmt.Sprint(left) != fmt.Sprint(others) {
-				t.Errorf("datasets of others before %v\nand after %v", others, left)
-			}
-		})
+	if d := c.see(pve5, staging); d.Device != "" || d.Local["readonly"] != "on" || d.Local["volmode"] != "none" || len(d.Snapshots) != 2 {
+		t.Errorf("staging: %+v", d)
+	}
+	c.do(step.DestroySnapshots{Host: "mirrors2", Snapshots: []step.SnapshotRef{first, c.last}, Tag: tag, Mark: mark})
+	if d := c.see(mirrors2, source); len(d.Snapshots) > 0 {
+		t.Errorf("snapshots of the source are left: %+v", d.Snapshots)
+	}
+	c.do(step.DestroyDataset{Host: "pve-5", Dataset: staging, GUID: c.see(pve5, staging).GUID, Mark: mark, Snapshots: true, Tag: tag})
+	c.do(step.DestroyDataset{Host: "pve-5", Dataset: parent, GUID: c.see(pve5, parent).GUID, Mark: mark})
+	left := pve5.datasets(t)
+	for _, name := range []string{target, "rpool/data/migrations"} {
+		delete(left, name)
+	}
+	if fmt.Sprint(left) != fmt.Sprint(others) {
+		t.Errorf("datasets of others before %v\nand after %v", others, left)
 	}
 }
 
