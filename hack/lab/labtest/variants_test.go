@@ -7,13 +7,20 @@ import (
 	"testing"
 )
 
+// fill leaves so many bytes free in a file system. What is used grows by whole transaction groups, so that it is asked again
+// until it was still true.
+func (g guest) fill(t *testing.T, dataset string, bytes int) {
+	t.Helper()
+	g.sh(t, "for n in 1 2 3 4 5 6 7 8 9; do zfs set quota=$(($(zfs get -Hpo value used %s) + %d)) %s 2>/dev/null && exit; done; exit 1", dataset, bytes, dataset)
+}
+
 // The order of 2021: nothing but the full stream moves while the guest runs. Staging is full, and then, with the guest off,
 // the target: the migration goes on once there is room. When all is retired, the target is all that is left.
 func TestOrderOf2021(t *testing.T) {
 	m := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n  transfer: {rate: 200KiB/s}\n"}
 	s := m.begin(t)
 	r := s.during("staging is full in the full stream", receiving, func() {
-		pve5.sh(t, "zfs set quota=$(($(zfs get -Hpo value used rpool/data/migrations) + 300000)) rpool/data/migrations")
+		pve5.fill(t, "rpool/data/migrations", 300000)
 	})
 	t.Logf("%s%s", r.out, r.errs)
 	if have := mirrors2.sh(t, "docker2 status || :"); r.code == 0 || have != "running" {
@@ -22,7 +29,8 @@ func TestOrderOf2021(t *testing.T) {
 	pve5.sh(t, "zfs set quota=none rpool/data/migrations")
 
 	r = s.during("the target is full", func() bool { return mirrors2.sh(t, "docker2 status || :") == "stopped masked" }, func() {
-		pve5.sh(t, "zfs set reservation=64M rpool/data/migrations; zpool sync; zfs set quota=$(($(zfs get -Hpo value used rpool/data) + 1000000)) rpool/data")
+		pve5.sh(t, "zfs set reservation=64M rpool/data/migrations; zpool sync")
+		pve5.fill(t, "rpool/data", 1000000)
 	})
 	t.Logf("%s%s", r.out, r.errs)
 	if r.code == 0 {
