@@ -3,12 +3,14 @@ package blockcopy
 import (
 	"context"
 	"errors"
+	"sync"
 )
 
 // discardSize bounds one discard, so that a cancellation need not wait long.
 const discardSize = 64 << 20
 
-var zeros = alignedBuffer(segment)
+// zeros is a segment of them, made for the first run that writes any.
+var zeros = sync.OnceValue(func() []byte { return alignedBuffer(segment) })
 
 // clear makes a range of the target read as zeros that is a hole in the source.
 func (w *worker) clear(ctx context.Context, off, n int64) error {
@@ -139,7 +141,7 @@ func (w *worker) writeZeros(ctx context.Context, off, n int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := writeFull(w.dst, zeros[:part], off); err != nil {
+		if err := writeFull(w.dst, zeros()[:part], off); err != nil {
 			return err
 		}
 		w.meter.written.Add(part)
