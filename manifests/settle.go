@@ -152,14 +152,14 @@ func named[T any](s Set, list []Object[T], kind, name string) (found T, ok bool)
 	return found, ok
 }
 
-// sound are the objects that were not refused. Their names are all different.
+// sound are the objects that were not refused. Their names are all different. Where none was, they are in memory once.
 func sound[T any](l *loader, all []Object[T]) []Object[T] {
-	var out []Object[T]
-	for _, o := range all {
-		if !l.Refused[o.ref] {
-			l.at[o.ref] = len(out)
-			out = append(out, o)
-		}
+	out := slices.Clip(all)
+	if len(l.Refused) > 0 {
+		out = slices.DeleteFunc(slices.Clone(all), func(o Object[T]) bool { return l.Refused[o.ref] })
+	}
+	for i := range out {
+		l.at[out[i].ref] = i
 	}
 	return out
 }
