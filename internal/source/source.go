@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -187,15 +188,29 @@ func forReading(repo *git.Repository) (*git.Repository, error) {
 	if !ok {
 		return repo, nil
 	}
-	return git.Open(filesystem.NewStorageWithOptions(store.Filesystem(), cache.NewObjectLRU(16*cache.MiByte), filesystem.Options{
+	objects := cache.NewObjectLRU(16 * cache.MiByte)
+	return git.Open(cached{filesystem.NewStorageWithOptions(store.Filesystem(), objects, filesystem.Options{
 		KeepDescriptors:      true,
 		LargeObjectThreshold: 1 << 20, // larger ones are not held in memory
-	}), nil)
+	}), objects}, nil)
+}
+
+// cached asks its cache first: go-git opens the file of a loose object before it does.
+type cached struct {
+	*filesystem.Storage
+	objects cache.Object
+}
+
+func (c cached) EncodedObject(t plumbing.ObjectType, h plumbing.Hash) (plumbing.EncodedObject, error) {
+	if o, ok := c.objects.Get(h); ok && (t == plumbing.AnyObject || t == o.Type()) {
+		return o, nil
+	}
+	return c.Storage.EncodedObject(t, h)
 }
 
 // release closes the packs; the next read opens them again.
 func release(repo *git.Repository) {
-	if store, ok := repo.Storer.(*filesystem.Storage); ok {
+	if store, ok := repo.Storer.(io.Closer); ok {
 		_ = store.Close()
 	}
 }
