@@ -181,10 +181,11 @@ func sameSet(want, have string, _ Facts) bool {
 	return slices.Equal(w, h)
 }
 
-// sameHotplug: 1 is PVE's short form of the default, 0 of nothing.
+// longHotplug writes PVE's short forms out: 1 is the default, 0 nothing.
+var longHotplug = strings.NewReplacer("1", "network,disk,usb", "0", "")
+
 func sameHotplug(want, have string, f Facts) bool {
-	long := strings.NewReplacer("1", "network,disk,usb", "0", "")
-	return sameSet(long.Replace(want), long.Replace(have), f)
+	return sameSet(longHotplug.Replace(want), longHotplug.Replace(have), f)
 }
 
 func sameWords(want, have string, _ Facts) bool {

@@ -25,7 +25,7 @@ func (v VM) Settings() map[string]Setting {
 	if spec.Name == "" {
 		spec.Name = v.Metadata.Name
 	}
-	out := map[string]Setting{}
+	out := make(map[string]Setting, 16) // a usual guest has some more
 	root := reflect.ValueOf(spec)
 	for _, r := range Rows() {
 		if !r.Family() {
@@ -160,17 +160,21 @@ func (s Setting) Dropped(have string, base *Setting, f Facts) []string {
 	if base == nil {
 		return nil
 	}
-	live := s.Row.Parse(have)
 	var out []string
-	for _, prop := range slices.Sorted(maps.Keys(base.Props)) {
-		if _, wanted := s.Props[prop]; wanted {
-			continue
-		}
-		if v, ok := live[prop]; ok && s.Row.leaf(prop).kind.same(base.Props[prop], v, f) && !s.Row.required(prop) {
+	for prop := range base.Props {
+		if _, wanted := s.Props[prop]; !wanted {
 			out = append(out, prop)
 		}
 	}
-	return out
+	if len(out) == 0 {
+		return nil // of most settings, whose live text need not be read for it
+	}
+	slices.Sort(out)
+	live := s.Row.Parse(have)
+	return slices.DeleteFunc(out, func(prop string) bool {
+		v, ok := live[prop]
+		return !ok || !s.Row.leaf(prop).kind.same(base.Props[prop], v, f) || s.Row.required(prop)
+	})
 }
 
 // required: a sub-key PVE does not take a property string without, or would make up anew.
