@@ -55,16 +55,18 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	var body bytes.Buffer
+	body.Grow(int(min(max(res.ContentLength, 0), 1<<20)) + bytes.MinRead) // what it says of its length is only a hint
+	_, err = body.ReadFrom(io.LimitReader(res.Body, maxBody+1))
 	_ = res.Body.Close() // read to its end or given up
-	g.tally.received.Add(int64(len(body)))
-	if err == nil && len(body) > maxBody {
+	g.tally.received.Add(int64(body.Len()))
+	if err == nil && body.Len() > maxBody {
 		err = fmt.Errorf("the answer is larger than %d MiB", maxBody>>20)
 	}
 	if err != nil {
 		return nil, err
 	}
-	x.status, x.body = res.StatusCode, body
+	x.status, x.body = res.StatusCode, body.Bytes()
 	x.reason = strings.TrimSpace(strings.TrimPrefix(res.Status, fmt.Sprint(res.StatusCode)))
 	if res.StatusCode/100 != 2 {
 		return nil, errRefused
