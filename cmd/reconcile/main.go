@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -63,9 +62,7 @@ func main() {
 	if zhost.IsStub() {
 		zhost.Stub()
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // a pass allocates much and keeps little: a third less memory for a few percent of CPU
-	}
+	collectLate()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
