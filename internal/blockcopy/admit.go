@@ -51,9 +51,9 @@ func (c *copier) inspect() error {
 	}
 	switch {
 	case found != "" && c.job.FreshTarget:
-		return refuse("target %s is said to be fresh but holds a %s", c.dst.Name(), found)
+		return refuse("target %s is said to be fresh but holds %s", c.dst.Name(), found)
 	case found != "":
-		return refuse("target %s holds a %s; if it may be overwritten, say so with --ours", c.dst.Name(), found)
+		return refuse("target %s holds %s; if it may be overwritten, say so with --ours", c.dst.Name(), found)
 	}
 	return nil
 }

@@ -164,6 +164,16 @@ func TestRefusesSignatures(t *testing.T) {
 	plant("ZFS of the other byte order", zfsUber, string(binary.BigEndian.AppendUint64(nil, zfsMagic)))
 }
 
+// A refusal is a sentence.
+func TestRefusalNamesWhatIsThere(t *testing.T) {
+	src, dst := full("source", segment), newFake("target", segment)
+	dst.put(0x438, []byte("\x53\xef"))
+	_, err := copyFakes(t.Context(), t, src, dst, Job{})
+	if want := "target target holds an ext2/ext3/ext4 file system (at offset 1080); "; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+}
+
 // A target too small for any signature is still looked at without reading past its end.
 func TestSignatureOfTinyTargets(t *testing.T) {
 	for _, size := range []int64{0, 1, 511, 512, 4096, 100_000, segment + 1} {

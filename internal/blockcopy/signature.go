@@ -9,37 +9,37 @@ import (
 // signatures are the marks by which file systems, volume managers and images are known, at their offset from the
 // start of the device (the sources are each format's own documentation; blkid looks at the same places).
 var signatures = []struct {
-	name  string
+	name  string // with its article, for a sentence
 	off   int64
 	magic string
 }{
-	{"ext2/ext3/ext4 file system", 0x438, "\x53\xef"},
-	{"XFS file system", 0, "XFSB"},
-	{"btrfs file system", 0x10040, "_BHRfS_M"},
-	{"bcachefs or bcache", 0x1018, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81"},
-	{"F2FS file system", 0x400, "\x10\x20\xf5\xf2"},
-	{"JFS file system", 0x8000, "JFS1"},
-	{"ReiserFS file system", 0x10034, "ReIsEr"},
-	{"EROFS file system", 0x400, "\xe2\xe1\xf5\xe0"},
-	{"squashfs file system", 0, "hsqs"},
-	{"ISO 9660 file system", 0x8001, "CD001"},
-	{"NTFS file system", 3, "NTFS    "},
-	{"exFAT file system", 3, "EXFAT   "},
-	{"FAT file system", 0x36, "FAT1"},
-	{"FAT32 file system", 0x52, "FAT32   "},
+	{"an ext2/ext3/ext4 file system", 0x438, "\x53\xef"},
+	{"an XFS file system", 0, "XFSB"},
+	{"a btrfs file system", 0x10040, "_BHRfS_M"},
+	{"a bcachefs or bcache device", 0x1018, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81"},
+	{"an F2FS file system", 0x400, "\x10\x20\xf5\xf2"},
+	{"a JFS file system", 0x8000, "JFS1"},
+	{"a ReiserFS file system", 0x10034, "ReIsEr"},
+	{"an EROFS file system", 0x400, "\xe2\xe1\xf5\xe0"},
+	{"a squashfs file system", 0, "hsqs"},
+	{"an ISO 9660 file system", 0x8001, "CD001"},
+	{"an NTFS file system", 3, "NTFS    "},
+	{"an exFAT file system", 3, "EXFAT   "},
+	{"a FAT file system", 0x36, "FAT1"},
+	{"a FAT32 file system", 0x52, "FAT32   "},
 	{"swap space", 4086, "SWAPSPACE2"},
 	{"swap space", 4086, "SWAP-SPACE"},
-	{"LVM physical volume", 0x218, "LVM2 001"},
-	{"LUKS encrypted volume", 0, "LUKS\xba\xbe"},
-	{"GPT partition table", 512, "EFI PART"},
-	{"GPT partition table", 4096, "EFI PART"},
-	{"MD RAID member", 0, "\xfc\x4e\x2b\xa9"},
-	{"MD RAID member", 4096, "\xfc\x4e\x2b\xa9"},
-	{"Ceph BlueStore", 0, "bluestore block device"},
-	{"QEMU qcow image", 0, "QFI\xfb"},
-	{"VMware disk image", 0, "KDMV"},
-	{"Hyper-V disk image", 0, "vhdxfile"},
-	{"MBR partition table or boot sector", 510, "\x55\xaa"},
+	{"an LVM physical volume", 0x218, "LVM2 001"},
+	{"a LUKS encrypted volume", 0, "LUKS\xba\xbe"},
+	{"a GPT partition table", 512, "EFI PART"},
+	{"a GPT partition table", 4096, "EFI PART"},
+	{"an MD RAID member", 0, "\xfc\x4e\x2b\xa9"},
+	{"an MD RAID member", 4096, "\xfc\x4e\x2b\xa9"},
+	{"a Ceph BlueStore device", 0, "bluestore block device"},
+	{"a QEMU qcow image", 0, "QFI\xfb"},
+	{"a VMware disk image", 0, "KDMV"},
+	{"a Hyper-V disk image", 0, "vhdxfile"},
+	{"an MBR partition table or boot sector", 510, "\x55\xaa"},
 }
 
 const (
@@ -72,7 +72,7 @@ func signature(d device) (string, error) {
 	labels := size / zfsLabel * zfsLabel // ZFS counts from the last whole label
 	for _, off := range []int64{0, zfsLabel, labels - 2*zfsLabel, labels - zfsLabel} {
 		if uberblock(slice(head, off+zfsUber)) || uberblock(slice(tail, off+zfsUber-tailOff)) {
-			return fmt.Sprintf("ZFS pool member (label at offset %d)", off), nil
+			return fmt.Sprintf("a ZFS pool member (label at offset %d)", off), nil
 		}
 	}
 	return "", nil
@@ -82,13 +82,13 @@ func signature(d device) (string, error) {
 func atEnd(tail []byte, tailOff, size int64) string {
 	for _, sector := range []int64{512, 4096} {
 		if bytes.HasPrefix(slice(tail, size-sector-tailOff), []byte("EFI PART")) {
-			return fmt.Sprintf("backup GPT partition table (at offset %d)", size-sector)
+			return fmt.Sprintf("a backup GPT partition table (at offset %d)", size-sector)
 		}
 	}
 	sectors := size / 512
 	for _, off := range []int64{(sectors - 16) / 8 * 8 * 512, size/65536*65536 - 65536} {
 		if bytes.HasPrefix(slice(tail, off-tailOff), []byte("\xfc\x4e\x2b\xa9")) {
-			return fmt.Sprintf("MD RAID member (at offset %d)", off)
+			return fmt.Sprintf("an MD RAID member (at offset %d)", off)
 		}
 	}
 	return ""
