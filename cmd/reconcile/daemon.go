@@ -201,6 +201,8 @@ type daemonJSON struct {
 	Since   time.Time   `json:"since"`
 	Source  loop.Source `json:"source"`
 	Objects int         `json:"objects"` // declared
+	// Blind: nothing was looked at yet, so that what is not listed is not known.
+	Blind bool `json:"blind,omitempty"`
 	// StandingBy: why this daemon does not act; left out when it does.
 	StandingBy string    `json:"standingBy,omitempty"`
 	Queue      queueJSON `json:"queue"`
@@ -240,6 +242,10 @@ func (d *daemon) status() reportJSON {
 	d.mu.Lock()
 	out.Daemon.StandingBy = d.idle
 	d.mu.Unlock()
+	if s.Blind() && out.Daemon.StandingBy == "" {
+		out.Daemon.Blind, out.ExitCode = true, exitError
+		out.Notes = append(out.Notes, fmt.Sprintf("the daemon, begun at %s, has not looked at anything yet: ask again in a moment, or look yourself with `reconcile status --look`", d.began.Local().Format("15:04:05")))
+	}
 	for _, x := range s.Queue.Pausing {
 		out.Daemon.Queue.Pausing = append(out.Daemon.Queue.Pausing, pauseJSON{x.Key.String(), x.Until, x.Failures})
 	}

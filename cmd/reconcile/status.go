@@ -77,7 +77,7 @@ func statusNow(ctx context.Context, c common, conf config.Config, only []string,
 
 // restrict keeps the objects of these names only.
 func (r *reportJSON) restrict(names []string) error {
-	if len(names) == 0 {
+	if len(names) == 0 || r.Daemon != nil && r.Daemon.Blind { // nobody can tell yet whether there are such
 		return nil
 	}
 	var kept []objectJSON
@@ -173,7 +173,10 @@ func printStatus(w io.Writer, r reportJSON) {
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, p.problem())
 	}
-	if len(r.Objects) == 0 && r.Source != nil {
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, n)
+	}
+	if len(r.Objects) == 0 && (r.Source != nil || r.Daemon != nil && r.Daemon.Blind) {
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -46,6 +46,17 @@ func (l *Loop) Status() Status {
 	return s
 }
 
+// Blind tells that nothing was looked at yet, neither the source nor any object: what is not said is not known.
+func (s Status) Blind() bool {
+	switch {
+	case s.Source.Error != "" || s.Source.Finding != nil:
+		return false
+	case s.Source.Revision.Commit == "":
+		return true
+	}
+	return s.Objects > 0 && s.Looked == 0
+}
+
 // Report is the status in the shape of a pass.
 func (s Status) Report() reconciler.Report {
 	r := reconciler.Report{Revision: s.Source.Revision.Commit, Source: s.Source.Finding, Problems: s.Problems}
