@@ -17,6 +17,7 @@ import (
 	"github.com/ustclug/pve-reconcile/internal/secret"
 	"github.com/ustclug/pve-reconcile/internal/sim"
 	"github.com/ustclug/pve-reconcile/internal/sim/zhost"
+	"github.com/ustclug/pve-reconcile/internal/sim/zhost/reach"
 	"github.com/ustclug/pve-reconcile/manifests"
 	"github.com/ustclug/pve-reconcile/reconciler/migration"
 	"github.com/ustclug/pve-reconcile/reconciler/vm"
@@ -61,7 +62,7 @@ func newMoving(t *testing.T, replace ...string) *moving {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := hostStub()
+	stub, err := reach.Stub()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,14 +8,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
-	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/ustclug/pve-reconcile/internal/sim"
 	"github.com/ustclug/pve-reconcile/internal/sim/zhost"
+	"github.com/ustclug/pve-reconcile/internal/sim/zhost/reach"
 )
 
 // The words of stories about machines with ZFS:
@@ -37,34 +36,12 @@ var hostWords = map[string]func(ts *testscript.TestScript, neg bool, args []stri
 	"clock": cmdClock, "byhand": cmdByHand,
 }
 
-// hostStub is the small program behind the commands of machines, built once.
-var hostStub = sync.OnceValues(func() (path string, err error) {
-	if hostStubDir, err = os.MkdirTemp("", "reconcile-stub"); err == nil {
-		path, err = zhost.BuildStub(hostStubDir)
-	}
-	return path, err
-})
-
-// hostStubDir goes with the tests.
-var hostStubDir string
-
-// cleaning runs the tests and removes what they share.
-type cleaning struct{ m *testing.M }
-
-func (c cleaning) Run() int {
-	code := c.m.Run()
-	if hostStubDir != "" {
-		_ = os.RemoveAll(hostStubDir) // nothing else is in it
-	}
-	return code
-}
-
 // machines starts those of a world and adds them to the config file's text.
 func machines(ts *testscript.TestScript, w *sim.World) (hosts map[string]sim.Shell, config string) {
 	if len(w.Hosts) == 0 {
 		return nil, ""
 	}
-	stub, err := hostStub()
+	stub, err := reach.Stub()
 	ts.Check(err)
 	fleet, err := w.StartHosts(zhost.Options{Seed: 1, Stub: stub})
 	ts.Check(err)

@@ -29,6 +29,7 @@ import (
 
 	"github.com/ustclug/pve-reconcile/internal/sim"
 	"github.com/ustclug/pve-reconcile/internal/sim/zhost"
+	"github.com/ustclug/pve-reconcile/internal/sim/zhost/reach"
 	"github.com/ustclug/pve-reconcile/internal/state"
 )
 
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 		main() // the program as it brings itself to a host
 		return
 	}
-	testscript.Main(cleaning{m}, map[string]func(){"reconcile": func() {
+	testscript.Main(reach.Tests{M: m}, map[string]func(){"reconcile": func() {
 		clock = storyClock
 		main()
 	}})

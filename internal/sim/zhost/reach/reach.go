@@ -2,9 +2,9 @@
 package reach
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -15,27 +15,40 @@ import (
 	"github.com/ustclug/pve-reconcile/internal/sim/zhost"
 )
 
-// stub stands for the commands of the hosts. A small program of its own starts faster than the test binary, by a second with
-// the race detector in it.
-var stub string
+// Stub is the program that stands for the commands of hosts, built when it is first asked for. A small one of its own starts
+// faster than the test binary, by a second with the race detector in it.
+var Stub = sync.OnceValues(func() (path string, err error) {
+	if stubDir, err = os.MkdirTemp("", "reconcile-stub"); err == nil {
+		path, err = zhost.BuildStub(stubDir)
+	}
+	return path, err
+})
 
-// Main builds what hosts need, runs the tests of a package and returns their exit status; TestMain is for it.
-func Main(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "reconcile-stub")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		stub, err = zhost.BuildStub(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+var stubDir string
+
+// Tests are those of a package, with what was built for them removed at their end.
+type Tests struct{ M *testing.M }
+
+// Run runs them and returns their exit status.
+func (t Tests) Run() int {
+	defer func() {
+		if stubDir != "" {
+			_ = os.RemoveAll(stubDir) // nothing else is in it
+		}
+	}()
+	return t.M.Run()
 }
+
+// Main runs the tests of a package and returns their exit status; TestMain is for it.
+func Main(m *testing.M) int { return Tests{m}.Run() }
 
 // Hosts serves hosts of these texts over SSH for the length of a test, and returns how the program reaches them.
 func Hosts(t testing.TB, texts map[string]string) (*zhost.Fleet, map[string]*host.Host) {
 	t.Helper()
+	stub, err := Stub()
+	if err != nil {
+		t.Fatal(err)
+	}
 	fleet, err := zhost.NewFleet(texts, zhost.Options{Seed: 1, Stub: stub})
 	if err != nil {
 		t.Fatal(err)
