@@ -19,6 +19,7 @@ func (g guest) fill(t *testing.T, dataset string, bytes int) {
 func TestOrderOf2021(t *testing.T) {
 	m := move{create: "-s -b 8k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n  transfer: {rate: 200KiB/s}\n"}
 	s := m.begin(t)
+	m.spec = "  precopy: {maxPasses: 0}\n" // the rate would hold for the copy too
 	r := s.during("staging is full in the full stream", receiving, func() {
 		pve5.fill(t, "rpool/data/migrations", 300000)
 	})
@@ -27,6 +28,7 @@ func TestOrderOf2021(t *testing.T) {
 		t.Fatalf("exit status %d, docker2 %s", r.code, have)
 	}
 	pve5.sh(t, "zfs set quota=none rpool/data/migrations")
+	s.commit("migration.yaml", m.migration())
 
 	r = s.during("the target is full", func() bool { return mirrors2.sh(t, "docker2 status || :") == "stopped masked" }, func() {
 		pve5.sh(t, "zfs set reservation=64M rpool/data/migrations; zpool sync")
