@@ -200,12 +200,17 @@ func (s *story) made() []string {
 	return slices.Clone(s.done)
 }
 
-// said lists the events of a type, with their objects.
-func (s *story) said(types ...reconciler.EventType) []string {
+// heard is every event until now.
+func (s *story) heard() []reconciler.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return slices.Clone(s.events)
+}
+
+// said lists the events of a type, with their objects.
+func (s *story) said(types ...reconciler.EventType) []string {
 	var out []string
-	for _, e := range s.events {
+	for _, e := range s.heard() {
 		if slices.Contains(types, e.Type) {
 			out = append(out, strings.TrimSpace(fmt.Sprint(e.Type, " ", e.Name, " ", e.Verdict)))
 		}
@@ -272,7 +277,7 @@ func TestTellsOfWhatHasNoRound(t *testing.T) {
 		if got := s.said(reconciler.EventVerdict); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 			t.Errorf("have %v, want %v", got, want)
 		}
-		for _, e := range s.events {
+		for _, e := range s.heard() {
 			if e.Verdict == reconciler.Refused && !strings.Contains(e.Message, "web101.yaml:4:") {
 				t.Errorf("where the problem is, is missing: %q", e.Message)
 			}
