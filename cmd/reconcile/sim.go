@@ -59,7 +59,7 @@ func runSim(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		defer func() { _ = fleet.Close() }() // nothing of it is kept
 	}
-	s, err := simulate(w, *world, *faults, sim.Options{Speed: *speed, Seed: time.Now().UnixNano(), Hosts: shells, PMXCFS: *pmxcfs})
+	s, err := simulate(w, *world, *faults, sim.Options{Speed: *speed, Seed: time.Now().UnixNano(), Hosts: shells, Fresh: simHostFresh, PMXCFS: *pmxcfs})
 	if err != nil {
 		return failed(stderr, err)
 	}

@@ -20,6 +20,9 @@ type simHosts map[string]*host.Host
 // simHostTimeout is for one command; the API does not answer while it runs.
 const simHostTimeout = 2 * time.Minute
 
+// simHostFresh is how old what a host said may be: several answers are wanted of what is one moment to who asks.
+const simHostFresh = 3 * time.Second
+
 // add reads NODE=ssh://USER@ADDRESS?key=FILE&known_hosts=FILE, or NODE=local.
 func (h simHosts) add(value string) error {
 	const form = "want NODE=ssh://USER@ADDRESS[:PORT]?key=FILE&known_hosts=FILE, or NODE=local"

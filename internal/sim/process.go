@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Process is what runs in a guest whose node a real host stands for: commands on that host. In all of them "{scsi0}"
@@ -99,6 +100,7 @@ func (s *Server) watch() error {
 			(&call{s: s, w: s.w, node: s.w.Node(vm.Node)}).stopVM(vm)
 		}
 	}
+	s.watched = time.Now()
 	return nil
 }
 

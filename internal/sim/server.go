@@ -28,6 +28,8 @@ type Options struct {
 	// Hosts are real hosts that stand for nodes: the zfspool storages of the node use their pools, and the commands of
 	// World.Guests run there. While one does not answer, neither does the API.
 	Hosts map[string]Shell
+	// Fresh is how old what such a host said may be in an answer that changes nothing; PVE's own figures are seconds old too.
+	Fresh time.Duration
 	// PMXCFS is a directory to keep as the cluster's file system looks (PVE: /etc/pve); "": none.
 	PMXCFS string
 	// LockExpiry is after what time a lock there is freed on request. Default: pmxcfs' two minutes.
@@ -45,6 +47,8 @@ type Server struct {
 	config Options
 	random *rand.Rand
 	pid    int64
+
+	watched time.Time // the guests of real hosts
 
 	faults   []*Fault
 	log      requestLog

@@ -48,6 +48,7 @@ type Node struct {
 	Datasets           []*Dataset
 	shell              Shell // of the real host that stands for the node; nil: Datasets is all there is
 	backing            ZFS   // of that host
+	looked             time.Time
 	interfacesTime     time.Time
 	interfacesNewTime  time.Time
 }

@@ -44,24 +44,27 @@ func (n *Node) look() error {
 	if err != nil {
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
-	n.Datasets = list
+	n.Datasets, n.looked = list, time.Now()
 	return nil
 }
 
 // look brings the world up to date with the real hosts that stand for nodes: as much of it as the answer for a path depends
-// on, since a look takes a while, or all before something changes.
+// on, since a look takes a while, or all before something changes. An answer that changes nothing takes what is fresh.
 func (s *Server) look(path string, all bool) error {
 	about := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(path, part) }) && !strings.Contains(path, "/tasks/")
 	}
 	if all || about("/storage", "/disks", "/resources") {
 		for _, n := range s.w.Nodes {
+			if !all && time.Since(n.looked) < s.config.Fresh {
+				continue
+			}
 			if err := n.look(); err != nil {
 				return err
 			}
 		}
 	}
-	if all || about("/status", "/agent", "/resources") || strings.HasSuffix(path, "/qemu") {
+	if all || (about("/status", "/agent", "/resources") || strings.HasSuffix(path, "/qemu")) && time.Since(s.watched) >= s.config.Fresh {
 		return s.watch()
 	}
 	return nil

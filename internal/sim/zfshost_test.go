@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // host is a far host made of a list of datasets: it takes the commands that zfsHost sends, and runs guests.
@@ -240,5 +241,27 @@ func TestGuestIsAProcessOfTheHost(t *testing.T) {
 	far.running = false // the host lost power
 	if state() != "stopped" {
 		t.Error("PVE still sees a guest whose process is gone")
+	}
+}
+
+// What a host said a moment ago is good enough for an answer; a write looks again.
+func TestFreshLooksAreKept(t *testing.T) {
+	far := newHost(t)
+	looks := 0
+	c := newClient(t, Options{Fresh: time.Hour, Hosts: map[string]Shell{"pve-5": func(command string) (string, error) {
+		if command == zfsListing {
+			looks++
+		}
+		return far.shell(command)
+	}}})
+	c.ok("GET", "/nodes/pve-5/storage/local-zfs/content", "")
+	first := looks
+	c.ok("GET", "/nodes/pve-5/storage/local-zfs/content", "")
+	if first == 0 || looks != first {
+		t.Errorf("%d looks for the first answer, %d with the second", first, looks)
+	}
+	c.ok("POST", "/nodes/pve-5/storage/local-zfs/content", "vmid=200&filename=vm-200-disk-7&size=4M")
+	if looks == first {
+		t.Error("a write did not look")
 	}
 }
