@@ -316,6 +316,12 @@ pool0/none exists=false clones=[]
 	if have := said(); have != want {
 		t.Errorf("have\n%swant\n%s", have, want)
 	}
+	for _, command := range []string{"^zfs.holds", "^zfs.get.*written@", "^zfs.get.*snapshot"} {
+		s.fault(s.source, "fail match="+command+" code=1 text=it.cannot")
+		if a := zfs.Observe(t.Context(), s.machines.Hosts["mirrors2"], q); a.Host.Error == "" {
+			t.Errorf("%s failed, and what it would have said counts as known: %+v", command, a.Datasets)
+		}
+	}
 	for i := range 40 {
 		s.on(s.source, fmt.Sprintf("zfs snapshot %s@daily-%d", other, i))
 	}

@@ -94,7 +94,7 @@ exit $c`, pool)
 const manySnapshots = 40
 
 // snapshotScript lists the snapshots of datasets, and of those that matter what was written since, what was set on them, and
-// who holds them.
+// who holds them. Its exit code is 1 only where a dataset does not exist: whatever else fails must not look like that.
 func snapshotScript(datasets []string) string {
 	return filled(`s=$(zfs list -Hp -d 1 -t snapshot -o name,guid,creation,userrefs,clones -s createtxg NAMES); c=$?
 [ -n "$s" ] || exit $c; printf '%s\n' "$s"; [ $c -lt 2 ] || exit $c
@@ -104,9 +104,9 @@ for x; do n=${x%%TAB*}; r=${x#*TAB*TAB*TAB}; [ "${r%%TAB*}" = 0 ] || h=$h$n$IFS
 [ $# -lt MANY ] || case $n in *@reconcile-*) ;; *) continue;; esac
 case $IFS$d in *"$IFS${n%@*}$IFS"*) ;; *) d=$d${n%@*}$IFS;; esac
 case $w, in *",written@${n#*@},"*) ;; *) w=$w,written@${n#*@};; esac; done
-set -- $d; [ $# = 0 ] || { printf '\036written\n'; zfs get -Hp -o name,property,value "${w#,}" "$@" || exit
-printf '\036marks\n'; zfs get -Hp -d 1 -t snapshot -s local,received -o name,property,value,source all "$@" || exit; }
-set -- $h; [ $# = 0 ] || { printf '\036holds\n'; zfs holds -H "$@" || exit; }
+set -- $d; [ $# = 0 ] || { printf '\036written\n'; zfs get -Hp -o name,property,value "${w#,}" "$@" || exit 3
+printf '\036marks\n'; zfs get -Hp -d 1 -t snapshot -s local,received -o name,property,value,source all "$@" || exit 3; }
+set -- $h; [ $# = 0 ] || { printf '\036holds\n'; zfs holds -H "$@" || exit 3; }
 exit $c`, datasets...)
 }
 
