@@ -93,16 +93,16 @@ func (c *chain) newest(g guest, dataset string) migration.Snapshot {
 	return d.Snapshots[len(d.Snapshots)-1]
 }
 
-// snapshot takes the next snapshot of the source.
-func (c *chain) snapshot(n int) step.SnapshotRef {
+// snapshot takes a snapshot and a hold of it, and looks at both.
+func (c *chain) snapshot(g guest, dataset, name string) step.SnapshotRef {
 	c.t.Helper()
-	name := fmt.Sprintf("reconcile-lab-%d", n)
-	c.do(step.SnapshotDisks{Host: "mirrors2", Datasets: []string{c.source}, Name: name, Set: map[string]string{step.PropMark: mark}, Tag: tag})
-	s := c.newest(mirrors2, c.source)
+	name = "reconcile-lab-" + name
+	c.do(step.SnapshotDisks{Host: g.name, Datasets: []string{dataset}, Name: name, Set: map[string]string{step.PropMark: mark}, Tag: tag})
+	s := c.newest(g, dataset)
 	if s.Name != name || len(s.Holds) != 1 || s.Holds[0] != tag || s.Props[step.PropMark] == "" {
 		c.t.Fatalf("the new snapshot: %+v", s)
 	}
-	return step.SnapshotRef{Dataset: c.source, Name: name, GUID: s.GUID}
+	return step.SnapshotRef{Dataset: dataset, Name: name, GUID: s.GUID}
 }
 
 func (c *chain) sending(s step.SnapshotRef, token string) step.SendSnapshot {
@@ -132,11 +132,14 @@ func (c *chain) copyAndProve(fresh bool) {
 		Disk: "scsi0", Host: "pve-5", Snapshot: at, Target: target, TargetGUID: guid, Size: c.size, Fresh: fresh, Mark: mark, Tag: tag,
 		Set: map[string]string{step.PropPrefix + "copied": at.GUID},
 	})
+	proof := c.snapshot(pve5, target, "copied")
 	c.do(step.HashSnapshot{Disk: "scsi0", Host: "mirrors2", Snapshot: c.last, Size: c.size, Mark: mark})
-	theirs, ours := mirrors2.sh(c.t, "zfs get -Hp -o value %s %s", step.PropHash, c.last), pve5.sh(c.t, "zfs get -Hp -o value %s %s", step.PropHash, target)
-	if theirs == "-" || theirs != ours {
-		c.t.Errorf("hash of the source %s, of the target %s", theirs, ours)
+	c.do(step.HashSnapshot{Disk: "scsi0", Host: "pve-5", Snapshot: proof, Size: c.size, Mark: mark})
+	theirs, ours := c.newest(mirrors2, c.source).Props[step.PropHash], c.newest(pve5, target).Props[step.PropHash]
+	if theirs == "" || theirs != ours {
+		c.t.Errorf("hash of the source %q, of the target %q", theirs, ours)
 	}
+	c.do(step.DestroySnapshots{Host: "pve-5", Snapshots: []step.SnapshotRef{proof}, Tag: tag, Mark: mark})
 	sum := mirrors2.sh(c.t, "zfs clone -o volmode=dev -o readonly=on %s pool0/proof && udevadm settle && head -c %d /dev/zvol/pool0/proof | sha256sum; for n in 1 2 3 4 5 6 7 8 9; do zfs destroy pool0/proof 2>/dev/null && break; sleep 1; done", c.last, c.size)
 	if have := pve5.sh(c.t, "head -c %d /dev/zvol/%s | sha256sum", c.size, target); have != sum {
 		c.t.Errorf("sha256sum of the source %s, of the target %s", sum, have)
@@ -159,12 +162,12 @@ func TestSteps(t *testing.T) {
 	c := newChain(t, source, mirrors2.number(t, "volsize", source))
 	c.fill(0)
 	c.do(step.CreateStaging{Host: "pve-5", Dataset: parent, Set: map[string]string{step.PropMark: mark}})
-	c.send(c.snapshot(1), "")
+	c.send(c.snapshot(mirrors2, source, "1"), "")
 	pve5.sh(t, "zfs create -s -b 16k -V %d %s && zfs set %s=%s %s", (c.size+1<<20-1)>>20<<20, target, step.PropMark, mark, target)
 	c.copyAndProve(true)
 	c.fill(100)
 	first := c.last
-	c.send(c.snapshot(2), "")
+	c.send(c.snapshot(mirrors2, source, "2"), "")
 	c.copyAndProve(false)
 
 	if d := c.see(pve5, staging); d.Device != "" || d.Local["readonly"] != "on" || d.Local["volmode"] != "none" || len(d.Snapshots) != 2 {
@@ -193,7 +196,7 @@ func TestStepsInterrupted(t *testing.T) {
 	c := newChain(t, source, 64<<20)
 	c.rate = 3 << 20
 	c.do(step.CreateStaging{Host: "pve-5", Dataset: parent, Set: map[string]string{step.PropMark: mark}})
-	one := c.snapshot(1)
+	one := c.snapshot(mirrors2, source, "1")
 
 	ctx, cancel := context.WithCancel(context.Background())
 	c.when(8<<20, cancel)
