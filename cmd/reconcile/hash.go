@@ -30,6 +30,7 @@ func runHash(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	set.Var((*byteSize)(&r.Rate), "rate", "read at most this many `bytes` a second, such as 200MiB/s")
 	set.IntVar(&r.Workers, "workers", 0, "`number` of parallel readers (default 4)")
 	set.Var((*byteSize)(&r.Size), "size", "refuse unless DEVICE has exactly this many `bytes`")
+	set.Var((*byteSize)(&r.First), "first", "hash only so many `bytes` from the start on: what a copy of a smaller device wrote")
 	set.Var((*byteSize)(&r.Leaf), "leaf", "`bytes` hashed at a time, a multiple of 1MiB; hashes of different leaves differ (default: what copy takes)")
 	set.BoolVar(&r.Buffered, "buffered", false, "read through the page cache instead of direct I/O")
 	set.BoolVar(&r.IgnoreHoles, "ignore-holes", false, "read holes too: do not trust the file system's map of them")

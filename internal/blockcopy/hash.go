@@ -13,6 +13,8 @@ import (
 type Reading struct {
 	Path string // a path below /dev/zvol is taken as a dataset name, as in Job
 	Size int64  // if not 0, the bytes it must have exactly
+	// First is how many bytes from the start on are hashed, 0: all. A copy may lie on a larger device.
+	First int64
 	// Leaf is the number of bytes hashed at a time, part of what the hash means; 0: what a copy of a device of this size
 	// takes.
 	Leaf        int64
@@ -28,7 +30,7 @@ type Reading struct {
 // Hashed is what came of a reading.
 type Hashed struct {
 	Device  string   `json:"device"` // that was opened
-	Size    int64    `json:"size"`
+	Size    int64    `json:"size"`   // bytes hashed
 	Leaf    int64    `json:"leaf"`
 	Hash    string   `json:"hash"` // equal to a copy's of the same bytes with the same leaf
 	Tree    string   `json:"tree"` // both in one word: "blake3-tree:LEAF:HASH"
@@ -63,6 +65,12 @@ func hashOn(ctx context.Context, m machine, r Reading) (_ Hashed, err error) {
 	source, err := name(m, src, r.Path, r.Size)
 	if err != nil {
 		return Hashed{}, err
+	}
+	switch {
+	case r.First < 0 || r.First > source.Size:
+		return Hashed{}, refuse("%s has %d bytes: there are no first %d to hash", src.Name(), source.Size, r.First)
+	case r.First > 0:
+		source.Size = r.First
 	}
 	leaf := r.Leaf
 	if leaf == 0 {

@@ -19,8 +19,14 @@ func TestHashIsThatOfACopy(t *testing.T) {
 				t.Errorf("%d bytes, %+v: want %s, have %+v, %v", size, r, copied.Hash, have, err)
 			}
 		}
+		larger := blankFile(t, "larger", size+segment+512)
+		mustCopyPaths(t, Job{Source: src, Target: larger})
 		if size == 0 {
 			continue
+		}
+		have, err := Hash(t.Context(), Reading{Path: larger, Size: size + segment + 512, First: size})
+		if err != nil || have.Tree != Tree(copied.Leaf, copied.Hash) || have.Size != size {
+			t.Errorf("the first %d bytes of a larger file: want %s, have %+v, %v", size, copied.Hash, have, err)
 		}
 		if f, err := os.OpenFile(src, os.O_RDWR, 0); err != nil {
 			t.Fatal(err)
@@ -45,7 +51,7 @@ func TestHashSkipsHoles(t *testing.T) {
 func TestHashRefuses(t *testing.T) {
 	t.Parallel()
 	path := rawFile(t, "src", 8192, 1)
-	for _, r := range []Reading{{Path: path, Size: 4096}, {Path: path + ".no"}, {Path: path, Leaf: 5}, {Path: t.TempDir()}, {Path: path, Workers: -1}} {
+	for _, r := range []Reading{{Path: path, Size: 4096}, {Path: path, First: 8193}, {Path: path, First: -1}, {Path: path + ".no"}, {Path: path, Leaf: 5}, {Path: t.TempDir()}, {Path: path, Workers: -1}} {
 		if _, err := Hash(t.Context(), r); !errors.Is(err, ErrRefused) {
 			t.Errorf("%+v: have %v", r, err)
 		}

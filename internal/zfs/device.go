@@ -123,7 +123,7 @@ func (m *Machines) hashSnapshot(ctx context.Context, s step.HashSnapshot) (step.
 }
 
 func hashScript(s step.HashSnapshot, program string) string {
-	args := []string{"hash", "/dev/zvol/" + ReadClone(s.Snapshot.Dataset), "--size", strconv.FormatInt(s.Size, 10), "--progress", "json", "-o", "json"}
+	args := []string{"hash", "/dev/zvol/" + ReadClone(s.Snapshot.Dataset), "--size", strconv.FormatInt(s.Volsize, 10), "--first", strconv.FormatInt(s.Size, 10), "--progress", "json", "-o", "json"}
 	if s.Rate > 0 {
 		args = append(args, "--rate", strconv.FormatInt(s.Rate, 10))
 	}

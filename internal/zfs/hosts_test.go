@@ -110,8 +110,8 @@ func (s *stand) equal(last step.SnapshotRef) {
 	s.t.Helper()
 	const name = "reconcile-docker2-copied"
 	s.do(step.SnapshotDisks{Host: "pve-5", Datasets: []string{disk}, Name: name, Set: map[string]string{step.PropMark: uid}, Tag: tag})
-	s.do(step.HashSnapshot{Disk: "scsi0", Host: "mirrors2", Snapshot: last, Size: 24 << 20, Mark: uid})
-	s.do(step.HashSnapshot{Disk: "scsi0", Host: "pve-5", Snapshot: s.ref("pve-5", disk, name), Size: 24 << 20, Mark: uid})
+	s.do(step.HashSnapshot{Disk: "scsi0", Host: "mirrors2", Snapshot: last, Size: 24 << 20, Volsize: 24 << 20, Mark: uid})
+	s.do(step.HashSnapshot{Disk: "scsi0", Host: "pve-5", Snapshot: s.ref("pve-5", disk, name), Size: 24 << 20, Volsize: 24 << 20, Mark: uid})
 	want, have := s.hash("mirrors2", last.Dataset, last.Name), s.hash("pve-5", disk, name)
 	if have != want || !strings.HasPrefix(want, "blake3-tree:1048576:") {
 		s.t.Errorf("source %q, target %q", want, have)

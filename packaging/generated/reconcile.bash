@@ -30,7 +30,7 @@ _reconcile() {
 	schema) flags='' words='VirtualMachine Node Migration' ;;
 	sim) flags='--cert --cluster --config --dump --faults --from-live --host --listen --log-level --pmxcfs --speed --ssh-dir --world' words='' ;;
 	copy) flags='--buffered --checkpoint --checkpoint-every --delta --fresh --ignore-holes -o --ours --progress --rate --restart --scan --source-id --source-size --target-id --target-size --verify --workers' words='' ;;
-	hash) flags='--buffered --ignore-holes --leaf -o --progress --rate --size --workers' words='' ;;
+	hash) flags='--buffered --first --ignore-holes --leaf -o --progress --rate --size --workers' words='' ;;
 	completion) flags='' words='bash zsh fish' ;;
 	version) flags='-o' words='' ;;
 	help) flags='' words='' ;;

@@ -114,6 +114,7 @@ complete -c reconcile -n '__fish_seen_subcommand_from copy' -l target-size -x -d
 complete -c reconcile -n '__fish_seen_subcommand_from copy' -l verify -x -d 'how to prove the copy: full reads DST back past the page cache and compares, inline only hashes SRC as it is read, none'
 complete -c reconcile -n '__fish_seen_subcommand_from copy' -l workers -x -d 'number of parallel readers and writers (default 4)'
 complete -c reconcile -n '__fish_seen_subcommand_from hash' -l buffered -d 'read through the page cache instead of direct I/O'
+complete -c reconcile -n '__fish_seen_subcommand_from hash' -l first -x -d 'hash only so many bytes from the start on: what a copy of a smaller device wrote'
 complete -c reconcile -n '__fish_seen_subcommand_from hash' -l ignore-holes -d 'read holes too: do not trust the file system'\''s map of them'
 complete -c reconcile -n '__fish_seen_subcommand_from hash' -l leaf -x -d 'bytes hashed at a time, a multiple of 1MiB; hashes of different leaves differ (default: what copy takes)'
 complete -c reconcile -n '__fish_seen_subcommand_from hash' -s o -x -a 'text json' -d 'format of the result on standard output: text or json'

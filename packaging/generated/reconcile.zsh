@@ -152,6 +152,7 @@ _reconcile() {
 		'*: :_files' ;;
 	hash) _arguments \
 		'--buffered[read through the page cache instead of direct I/O]' \
+		'--first[hash only so many bytes from the start on\: what a copy of a smaller device wrote]:bytes: ' \
 		'--ignore-holes[read holes too\: do not trust the file system'\''s map of them]' \
 		'--leaf[bytes hashed at a time, a multiple of 1MiB; hashes of different leaves differ (default\: what copy takes)]:bytes: ' \
 		'-o[format of the result on standard output\: text or json]:format:(text json)' \

@@ -67,9 +67,9 @@ func prove(v view) (w work) {
 		switch final, ok := d.final(); {
 		case !ok || v.expected(d) != "":
 		case v.want.Proves():
-			w.add(v.hashOf(d, v.source(), d.ref(final)))
+			w.add(v.hashOf(d, v.source(), d.ref(final), d.Source.Volsize))
 		default:
-			w.add(v.hashOf(d, v.host, v.stagingRef(d, d.staged[final.GUID])))
+			w.add(v.hashOf(d, v.host, v.stagingRef(d, d.staged[final.GUID]), d.Source.Volsize))
 		}
 	}
 	copies := v.copyAll(disk.final)
@@ -88,14 +88,15 @@ func prove(v view) (w work) {
 	}
 	for _, d := range v.disks {
 		if p, ok := v.proof(d); ok && p.Props[step.PropHash] == "" {
-			w.add(v.hashOf(d, v.host, step.SnapshotRef{Dataset: d.Target.Name, Name: p.Name, GUID: p.GUID}))
+			w.add(v.hashOf(d, v.host, step.SnapshotRef{Dataset: d.Target.Name, Name: p.Name, GUID: p.GUID}, d.Target.Volsize))
 		}
 	}
 	return w
 }
 
-func (v view) hashOf(d disk, host string, s step.SnapshotRef) step.Step {
-	return step.HashSnapshot{Disk: d.Slot, Host: host, Snapshot: s, Size: d.Source.Volsize, Rate: v.spec().Transfer.Rate.Bytes, Mark: v.uid}
+// hashOf hashes what the source has, on a zvol that has so many bytes.
+func (v view) hashOf(d disk, host string, s step.SnapshotRef, volsize int64) step.Step {
+	return step.HashSnapshot{Disk: d.Slot, Host: host, Snapshot: s, Size: d.Source.Volsize, Volsize: volsize, Rate: v.spec().Transfer.Rate.Bytes, Mark: v.uid}
 }
 
 // proveDisk goes on where the last snapshot is copied: its snapshot is taken, and what somebody did since is seen.

@@ -97,12 +97,13 @@ type CopyDisk struct {
 }
 
 // HashSnapshot reads a snapshot of a source's, staging or target's zvol from its device and notes the content's hash on it as
-// PropHash.
+// PropHash. A target may be larger than what was copied into it.
 type HashSnapshot struct {
 	Disk     string
 	Host     string
 	Snapshot SnapshotRef
-	Size     int64
+	Size     int64 // bytes to hash, from the start on
+	Volsize  int64 // bytes that the zvol has
 	Rate     int64
 	Mark     string
 }

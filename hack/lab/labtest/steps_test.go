@@ -133,8 +133,8 @@ func (c *chain) copyAndProve(fresh bool) {
 		Set: map[string]string{step.PropPrefix + "copied": at.GUID},
 	})
 	proof := c.snapshot(pve5, target, "copied")
-	c.do(step.HashSnapshot{Disk: "scsi0", Host: "mirrors2", Snapshot: c.last, Size: c.size, Mark: mark})
-	c.do(step.HashSnapshot{Disk: "scsi0", Host: "pve-5", Snapshot: proof, Size: c.size, Mark: mark})
+	c.do(step.HashSnapshot{Disk: "scsi0", Host: "mirrors2", Snapshot: c.last, Size: c.size, Volsize: c.size, Mark: mark})
+	c.do(step.HashSnapshot{Disk: "scsi0", Host: "pve-5", Snapshot: proof, Size: c.size, Volsize: pve5.number(c.t, "volsize", target), Mark: mark})
 	theirs, ours := c.newest(mirrors2, c.source).Props[step.PropHash], c.newest(pve5, target).Props[step.PropHash]
 	if theirs == "" || theirs != ours {
 		c.t.Errorf("hash of the source %q, of the target %q", theirs, ours)
@@ -170,6 +170,9 @@ func TestSteps(t *testing.T) {
 	c.send(c.snapshot(mirrors2, source, "2"), "")
 	c.copyAndProve(false)
 
+	if have := pve5.sh(t, "tail -c +%d /dev/zvol/%s | tr -d '\\0' | wc -c", c.size+1, target); have != "0" {
+		t.Errorf("%s bytes were written behind what the source has", have)
+	}
 	if d := c.see(pve5, staging); d.Device != "" || d.Local["readonly"] != "on" || d.Local["volmode"] != "none" || len(d.Snapshots) != 2 {
 		t.Errorf("staging: %+v", d)
 	}
