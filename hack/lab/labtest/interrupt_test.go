@@ -171,20 +171,23 @@ func TestInterrupted(t *testing.T) {
 	s.untouched(ours...)
 }
 
-// Somebody writes into staging, lets a hold go, and destroys a snapshot.
+// After several increments, somebody writes into staging, lets a hold go, and destroys a snapshot.
 func TestMeddled(t *testing.T) {
 	s := move{
-		create: "-s -b 8k", size: "64Mi", rate: 40000, spec: "  precopy: {maxPasses: 1, untilDelta: 1Mi}\n",
+		create: "-s -b 8k", size: "64Mi", rate: 120000, spec: "  precopy: {maxPasses: 2, untilDelta: 1Mi}\n",
 		cutover: `{mode: Approve, approve: ""}`,
 	}.begin(t)
 	r := s.reconcile("--once", "--wait", moved).want(t, 3)
 	t.Logf("%s until a person has to approve", r.took)
+	if n := strings.Count(r.out, "zfs send -e -c -i"); n < 2 {
+		t.Errorf("%d increments were sent while docker2 wrote, want 2 or more\n%s", n, r.out)
+	}
 	if have := mirrors2.sh(t, "docker2 status"); have != "running" {
 		t.Fatalf("docker2 is %s before the cutover was approved", have)
 	}
 	pve5.sh(t, "zfs set readonly=off volmode=dev %[1]s; udevadm settle; for n in 1 2 3 4 5 6 7 8 9; do [ -b /dev/zvol/%[1]s ] && break; sleep 1; done; head -c 64k /dev/urandom | dd of=/dev/zvol/%[1]s bs=4k seek=512 conv=notrunc,fsync 2>/dev/null; zfs set volmode=none readonly=on %[1]s; zfs set volmode=none %[1]s", stagingZvol)
 	mirrors2.sh(t, "for s in $(zfs list -H -o name -t snapshot -r pool0/qemu/docker2); do zfs holds -H $s | while read -r n t rest; do zfs release $t $n; done; done; zfs destroy $(zfs list -H -o name -t snapshot -r pool0/qemu/docker2 | head -n 1)")
-	s.commit("migration.yaml", move{size: "64Mi", cutover: usual, spec: "  precopy: {maxPasses: 1, untilDelta: 1Mi}\n"}.migration())
+	s.commit("migration.yaml", move{size: "64Mi", cutover: usual, spec: "  precopy: {maxPasses: 2, untilDelta: 1Mi}\n"}.migration())
 	s.finish()
 	s.arrived()
 	s.untouched(ours...)
