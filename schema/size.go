@@ -51,7 +51,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	}
 	*s = Size{Bytes: int64(n) * per, Text: t, Bare: unit == ""}
 	if s.Bytes%MiB != 0 {
-		return fmt.Errorf("%q is not whole MiB: PVE would round it, write %dMi", t, (s.Bytes+MiB-1)/MiB)
+		return fmt.Errorf("%q is not whole MiB, as all sizes are: write %dMi", t, (s.Bytes+MiB-1)/MiB)
 	}
 	return nil
 }
