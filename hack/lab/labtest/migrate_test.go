@@ -16,6 +16,7 @@ type move struct {
 	rate    int                // bytes a second that docker2 writes
 	spec    string             // more fields of the Migration's spec
 	cutover string             // of the Migration's spec
+	staging string             // options of zfs create for the parent of staging
 	before  func(t *testing.T) // changes the pristine pools
 }
 
@@ -76,7 +77,7 @@ func (m move) begin(t *testing.T) *scene {
 	mirrors2.sh(t, "zfs create %s -V %s pool0/qemu/docker2 2>/dev/null && docker2 start --format --rate %d /dev/zvol/pool0/qemu/docker2", m.create, strings.TrimSuffix(m.size, "i"), m.rate)
 	// Datasets of others, which nobody may touch.
 	mirrors2.sh(t, "zfs create -s -V 16M pool0/qemu/other && zfs snapshot pool0/qemu/other@kept")
-	pve5.sh(t, "zfs create -s -V 16M rpool/data/vm-100-disk-0 && zfs snapshot rpool/data/vm-100-disk-0@kept && zfs create -o canmount=off -o mountpoint=none rpool/data/migrations")
+	pve5.sh(t, "zfs create -s -V 16M rpool/data/vm-100-disk-0 && zfs snapshot rpool/data/vm-100-disk-0@kept && echo 12345678 | zfs create -o canmount=off -o mountpoint=none %s rpool/data/migrations", m.staging)
 	s.before = map[guest]map[string]string{mirrors2: mirrors2.datasets(t), pve5: pve5.datasets(t)}
 	s.write("infra/vm.yaml", m.vm())
 	s.commit("migration.yaml", m.migration())

@@ -60,9 +60,13 @@ func TestOrderOf2021(t *testing.T) {
 	}
 }
 
-// A source whose zvol is not sparse and has large blocks, on a pool that can neither send large blocks nor lz4.
+// A source whose zvol is not sparse and has large blocks, on a pool that can neither send large blocks nor lz4. Staging is
+// encrypted.
 func TestOldPool(t *testing.T) {
-	m := move{create: "-b 64k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n"}
+	m := move{
+		create: "-b 64k", size: "64Mi", rate: 40000, cutover: usual, spec: "  precopy: {maxPasses: 0}\n",
+		staging: "-o encryption=aes-256-gcm -o keyformat=passphrase",
+	}
 	m.before = func(t *testing.T) {
 		mirrors2.sh(t, "zpool destroy -f pool0 && zpool create -f -o ashift=12 -o feature@large_blocks=disabled -o feature@lz4_compress=disabled -o feature@zstd_compress=disabled -O compression=on pool0 raidz2 /dev/disk/by-id/virtio-pool[0-9]*-part1 && zfs create pool0/qemu")
 	}
