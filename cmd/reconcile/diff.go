@@ -112,7 +112,7 @@ func printTable(w io.Writer, p *program, o reconciler.Object) {
 		if r.Pending != "" {
 			live += ", next " + cell(r.Pending)
 		}
-		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", mark, r.Name(), cell(r.Declared), cell(r.Applied), live, rowWords(r))
+		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", mark, r.Name(), cell(r.Declared), cell(r.Applied), live, rowWords(r, o))
 	}
 	_ = t.Flush()
 	for line := range strings.Lines(text.String()) {
@@ -140,7 +140,7 @@ func cell(value string) string {
 }
 
 // rowWords says in words what is the matter with a row, "" when nothing is.
-func rowWords(r vm.Row) string {
+func rowWords(r vm.Row, o reconciler.Object) string {
 	switch {
 	case r.Ignored:
 		return "ignored"
@@ -158,7 +158,7 @@ func rowWords(r vm.Row) string {
 	case step.Drift:
 		return "changed on the host"
 	case step.Pending:
-		return "waits for a restart"
+		return "waits for " + o.Awaited()
 	case step.Undeclared:
 		return "nobody declared it"
 	}

@@ -107,7 +107,7 @@ type originJSON struct {
 
 // origin follows one value back into git and ahead to what is done about it.
 func (p *program) origin(ctx context.Context, o reconciler.Object, r vm.Row) (originJSON, error) {
-	w := originJSON{rowJSON: rowOf(r), Next: []string{}, Blocked: []string{}, applied: o.Given, words: rowWords(r)}
+	w := originJSON{rowJSON: rowOf(r), Next: []string{}, Blocked: []string{}, applied: o.Given, words: rowWords(r, o)}
 	if o.Kind == schema.KindNode {
 		err := p.originOfNode(ctx, o, r, &w)
 		return w, err
@@ -190,6 +190,8 @@ func (w *originJSON) ahead(o reconciler.Object, r vm.Row) {
 		w.Blocked = append(w.Blocked, "the manifest ignores it")
 	case r.Report:
 		w.Blocked = append(w.Blocked, "driftPolicy is Report: write the live value into the manifest, or the declared one to the host")
+	case slices.Contains(o.Plan.Restart, r.Key) && o.Power == "stopped":
+		w.Blocked = append(w.Blocked, "the guest is stopped: its next start makes it so")
 	case slices.Contains(o.Plan.Restart, r.Key):
 		w.Blocked = append(w.Blocked, "the guest runs: it needs a restart; with power: Running, restartPolicy: Allowed lets a run make one")
 	}
