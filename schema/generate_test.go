@@ -26,7 +26,7 @@ var byKind = map[string]*rapid.Generator[string]{
 	"description": rapid.StringMatching(`[ -~\n\täöü€%#:"']{0,40}[a-z]\s{0,3}`),
 	"base64":      rapid.StringMatching(`[ -~ä]{1,20}`),
 	"urlencoded":  rapid.StringMatching(`[!-~]{1,20}`),
-	"sshkeys":     rapid.StringMatching(`ssh-ed25519 [A-Za-z0-9+/=]{4,20}( [a-z@+]{1,9})?`),
+	"sshkeys":     rapid.StringMatching(`ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}( [a-z@+]{1,9})?`),
 	"secret":      rapid.StringMatching(`\$6\$[a-z]{3}\$[A-Za-z0-9./]{5}`),
 }
 
