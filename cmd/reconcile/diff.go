@@ -108,11 +108,11 @@ func printTable(w io.Writer, p *program, o reconciler.Object) {
 		if r.Cause == step.Git || r.Cause == step.New || r.Cause == step.Drift || r.Cause == step.Pending {
 			mark = "~"
 		}
-		live := cell(r.Live)
+		live := cell(legible(r.Key, r.Live))
 		if r.Pending != "" {
-			live += ", next " + cell(r.Pending)
+			live += ", next " + cell(legible(r.Key, r.Pending))
 		}
-		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", mark, r.Name(), cell(r.Declared), cell(r.Applied), live, rowWords(r, o))
+		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", mark, r.Name(), cell(legible(r.Key, r.Declared)), cell(legible(r.Key, r.Applied)), live, rowWords(r, o))
 	}
 	_ = t.Flush()
 	for line := range strings.Lines(text.String()) {

@@ -240,7 +240,7 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 	case w.Line == 0:
 		line("declared", "%s  (derived from owner, cluster and vmid)", brief(w.Declared))
 	default:
-		line("declared", "%s  (%s:%d)", brief(w.Declared), w.File, w.Line)
+		line("declared", "%s  (%s:%d)", brief(legible(w.Name, w.Declared)), w.File, w.Line)
 	}
 	switch {
 	case w.Changed != nil && w.Cut:
@@ -253,10 +253,10 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 	case w.applied == "":
 		line("last applied", "nothing yet")
 	default:
-		line("last applied", "%s  (%s)", brief(w.Applied), shorten(w.applied))
+		line("last applied", "%s  (%s)", brief(legible(w.Name, w.Applied)), shorten(w.applied))
 	}
 	if !w.directs || w.Live != "" {
-		line("live", "%s", brief(w.Live))
+		line("live", "%s", brief(legible(w.Name, w.Live)))
 	}
 	if w.Cause == string(step.Drift) && (o.Kind != schema.KindNode || schema.Within(w.Path, "spec.network")) {
 		for _, t := range o.Others[:min(mostTasks, len(o.Others))] {
@@ -264,7 +264,7 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 		}
 	}
 	if w.Pending != "" {
-		line("next start", "%s", brief(w.Pending))
+		line("next start", "%s", brief(legible(w.Name, w.Pending)))
 	}
 	if w.words != "" {
 		line("why", "%s", w.words)

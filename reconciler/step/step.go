@@ -261,11 +261,16 @@ func options(set map[string]string) string {
 		return schema.CompareKeys(x, y)
 	})
 	for _, k := range keys {
-		v := set[k]
-		if r, ok := schema.RowOf(k); ok && r.Secret() {
-			v = "***"
+		v := Quote(set[k])
+		if r, ok := schema.RowOf(k); ok {
+			if r.Secret() {
+				v = "'***'"
+			}
+			if public := r.SSHKeys(set[k]); public != nil { // qm takes the name of a file
+				v = "<(echo " + Quote(strings.Join(public, "\n")) + ")"
+			}
 		}
-		b.WriteString(" --" + k + " " + Quote(v))
+		b.WriteString(" --" + k + " " + v)
 	}
 	return b.String()
 }
