@@ -77,7 +77,7 @@ func describe(w io.Writer, f *flag.FlagSet) {
 	}
 	for _, v := range verbs() {
 		if v.name == f.Name() {
-			fmt.Fprintf(w, "reconcile %s %s: %s\n", v.name, v.args, v.summary)
+			fmt.Fprintf(w, "reconcile %s: %s\n", strings.TrimSpace(v.name+" "+v.args), v.summary)
 		}
 	}
 	f.VisitAll(func(fl *flag.Flag) {
@@ -90,7 +90,7 @@ func describe(w io.Writer, f *flag.FlagSet) {
 		if value != "" {
 			left += " " + strings.ToUpper(value)
 		}
-		if fl.DefValue != "" && fl.DefValue != "false" && fl.DefValue != "0" {
+		if fl.DefValue != "" && fl.DefValue != "false" && fl.DefValue != "0" && fl.DefValue != "0s" {
 			text += " (default " + fl.DefValue + ")"
 		}
 		fmt.Fprintf(w, "  %-22s %s\n", left, text)

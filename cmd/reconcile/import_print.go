@@ -67,6 +67,9 @@ func (r *imported) print(w io.Writer) {
 		}
 		fmt.Fprintf(w, "? %d (%s)\n    %v\n", u.id.VMID, u.id.Node, u.err)
 	}
+	for _, name := range r.empty { // PVE lists no guest that the token may not see
+		fmt.Fprintf(w, "no guest of %s is to be seen: there is none, or the token lacks VM.Audit on /vms\n", name)
+	}
 	fmt.Fprintln(w, r.summary())
 }
 

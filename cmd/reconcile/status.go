@@ -89,7 +89,11 @@ func (r *reportJSON) restrict(names []string) error {
 			}
 		}
 		if len(kept) == n {
-			return fmt.Errorf("no manifest is called %q in revision %s", name, r.Revision.Short())
+			vmids := map[string]int{}
+			for _, o := range r.Objects {
+				vmids[o.Name] = o.VMID
+			}
+			return unknownError([]string{name}, r.Revision, vmids)
 		}
 	}
 	r.Objects = kept

@@ -133,7 +133,7 @@ func (p *planner) held() bool {
 
 func (p *planner) create() {
 	if p.want.Spec.UUID != "" && p.want.Adopts() {
-		p.wait(step.Missing, "no guest %d exists on %s: a manifest that states a uuid means a guest that is already there. To have a new one created, take the uuid out", p.id.VMID, p.id.Node)
+		p.wait(step.Missing, "no guest %d exists on %s: a manifest that states a uuid means a guest that is already there, and PVE never changes the vmid of one. To have a new one created, take the uuid out", p.id.VMID, p.id.Node)
 		return
 	}
 	if len(p.givens()) > 0 {
