@@ -57,6 +57,9 @@ func wholeKey(name, text string) bool {
 		return false
 	}
 	for n := 0; ; n++ {
+		if n > 0 && strings.Contains(name, "-cert-") { // it holds more than such parts
+			return true
+		}
 		if len(blob) < 4 {
 			return len(blob) == 0 && n > 1
 		}

@@ -94,6 +94,7 @@ func (p *program) object(ctx context.Context, name string) (reconciler.Object, r
 
 // printTable shows a row a value; what is not alike is marked.
 func printTable(w io.Writer, p *program, o reconciler.Object) {
+	w = visible{w}
 	fmt.Fprintln(w, title(p))
 	fmt.Fprintf(w, "%s %s%s, last applied %s\n", marks[o.Verdict], called(o), verdictWord(o), dash(shorten(o.Given)))
 	for _, x := range o.Plan.Waits {
@@ -132,7 +133,7 @@ func shorten(commit string) string { return source.Revision{Commit: commit}.Shor
 
 // cell is a value for a column.
 func cell(value string) string {
-	value = strings.Join(strings.Fields(value), " ")
+	value = step.Escaped(strings.Join(strings.Fields(value), " "))
 	if r := []rune(value); len(r) > 36 {
 		value = string(r[:33]) + "..."
 	}

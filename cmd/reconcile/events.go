@@ -142,6 +142,7 @@ func printEvent(w io.Writer, output string, e reconciler.Event) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(e)
 	}
+	w = visible{w}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %-8s", e.Time.Local().Format("2006-01-02 15:04:05"), e.Type)
 	if e.Name != "" {

@@ -35,6 +35,7 @@ func (r *imported) exitCode() int {
 
 // print lists the guests, what became of each, and what of them is in no manifest.
 func (r *imported) print(w io.Writer) {
+	w = visible{w}
 	for _, f := range r.files {
 		where := fmt.Sprintf("(%s/%d)", f.Have.Node, f.ID.VMID)
 		if f.Host != nil {

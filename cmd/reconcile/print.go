@@ -21,6 +21,7 @@ func title(p *program) string { return titleOf(p.revision) }
 
 // printPlan shows what would be done, object by object, and what is seen and left alone.
 func printPlan(w io.Writer, p *program, r reconciler.Report) {
+	w = visible{w}
 	printAlarms(w, r)
 	fmt.Fprintln(w, title(p))
 	printFinding(w, r.Source)

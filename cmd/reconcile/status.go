@@ -114,7 +114,7 @@ func showStatus(w io.Writer, c common, r reportJSON) error {
 	if c.output == "json" {
 		return encode(w, r)
 	}
-	printStatus(w, r)
+	printStatus(visible{w}, r)
 	return nil
 }
 
@@ -149,7 +149,7 @@ func watchStatus(ctx context.Context, c common, conf config.Config, only []strin
 
 func text(r reportJSON) string {
 	var b bytes.Buffer
-	printStatus(&b, r)
+	printStatus(visible{&b}, r)
 	return b.String()
 }
 

@@ -226,6 +226,7 @@ func touches(s step.Step, key string) bool {
 }
 
 func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
+	out = visible{out}
 	line := func(name, format string, args ...any) {
 		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("  %-13s %s", name, fmt.Sprintf(format, args...)), " "))
 	}

@@ -275,17 +275,6 @@ func options(set map[string]string) string {
 	return b.String()
 }
 
-// Quote prints a word so that a POSIX shell reads it back.
-func Quote(s string) string {
-	plain := s != "" && strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=,.:/+%@", r))
-	}) < 0
-	if plain {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // Texts prints steps, one command each.
 func Texts(steps []Step) []string {
 	out := make([]string, len(steps))
