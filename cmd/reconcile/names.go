@@ -15,7 +15,8 @@ import (
 func unknownError(names []string, rev source.Revision, vmids map[string]int) error {
 	hint := ""
 	if len(names) == 1 {
-		hint = didYouMean(names[0], slices.Sorted(maps.Keys(vmids)))
+		others := slices.DeleteFunc(slices.Sorted(maps.Keys(vmids)), func(s string) bool { return numbers(s) != numbers(names[0]) })
+		hint = didYouMean(names[0], others) // web2 is no slip of the finger for web1
 		for name, vmid := range vmids {
 			if vmid != 0 && names[0] == strconv.Itoa(vmid) {
 				hint = fmt.Sprintf(", guest %d is %q", vmid, name)
@@ -23,6 +24,16 @@ func unknownError(names []string, rev source.Revision, vmids map[string]int) err
 		}
 	}
 	return fmt.Errorf("no manifest is called %q in revision %s%s", strings.Join(names, ", "), rev.Short(), hint)
+}
+
+// numbers are the digits of a name.
+func numbers(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // vmidsOf are the vmids of all that a tree declares by name, 0 of what has none.
