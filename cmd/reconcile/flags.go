@@ -22,9 +22,14 @@ type common struct {
 }
 
 func (c *common) register(f *flag.FlagSet) {
+	c.registerText(f)
+	outputFlag(f, &c.output)
+}
+
+// registerText is for a verb that has nothing for scripts to read.
+func (c *common) registerText(f *flag.FlagSet) {
 	f.StringVar(&c.file, "config", config.DefaultFile, "config `file`")
 	f.StringVar(&c.logLevel, "log-level", "warn", "log to standard error: debug, info, warn, error")
-	outputFlag(f, &c.output)
 }
 
 func outputFlag(f *flag.FlagSet, into *string) {

@@ -54,7 +54,6 @@ _reconcile() {
 	trigger) _arguments \
 		'--config[config file]:file:_files' \
 		'--log-level[log to standard error\: debug, info, warn, error]:string:(debug info warn error)' \
-		'-o[output format\: text (default) or json]:format:(text json)' \
 		'*: :_files' ;;
 	suspend) _arguments \
 		'--config[config file]:file:_files' \
@@ -78,7 +77,6 @@ _reconcile() {
 		'--config[config file]:file:_files' \
 		'--every[how often to look, a duration]:duration: ' \
 		'--log-level[log to standard error\: debug, info, warn, error]:string:(debug info warn error)' \
-		'-o[output format\: text (default) or json]:format:(text json)' \
 		'*: :_files' ;;
 	record) _arguments \
 		'--config[config file]:file:_files' \
