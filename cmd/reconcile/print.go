@@ -34,6 +34,9 @@ func printPlan(w io.Writer, p *program, r reconciler.Report) {
 			printObject(w, o)
 		}
 	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, "note:", n)
+	}
 	if r.ExitCode() == exitOK {
 		fmt.Fprintf(w, "no changes: %s as declared\n", count(r.Count(reconciler.InSync), "object"))
 		return
