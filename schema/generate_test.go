@@ -94,7 +94,7 @@ func (m maker) size(f reflect.StructField, at string) Size {
 	mib := rapid.Int64Range(16, 1<<20).Draw(m.t, at)
 	s := Size{Bytes: mib * MiB, Text: fmt.Sprint(mib) + "Mi"}
 	switch {
-	case f.Tag.Get("kind") == "mebibytes" && rapid.Bool().Draw(m.t, at+" bare"):
+	case f.Tag.Get("kind") == "mebibytes" && mib >= 128 && rapid.Bool().Draw(m.t, at+" bare"):
 		s.Text, s.Bare = fmt.Sprint(mib), true
 	case mib%1024 == 0:
 		s.Text = fmt.Sprint(mib/1024) + "Gi"
