@@ -172,7 +172,7 @@ func (p *planner) mayWrite(row *schema.Row, key, text string) bool {
 func (p *planner) update() {
 	p.ignore()
 	p.compare()
-	c := change{planner: p, set: map[string]string{}}
+	c := change{planner: p, set: map[string]string{}, stay: map[string]bool{}}
 	for _, key := range keys(p.wants) {
 		s := p.wants[key]
 		if s.Source != nil {
