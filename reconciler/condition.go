@@ -90,6 +90,14 @@ func pick(yes bool, a, b string) string {
 	return b
 }
 
+// Awaited is what settles the changes that are written and pending.
+func (o Object) Awaited() string {
+	if o.Power == "stopped" {
+		return "the next start"
+	}
+	return "a restart"
+}
+
 // Why is the reason of the verdict, for machines, and in words.
 func (o Object) Why() (reason, message string) {
 	switch {
@@ -98,7 +106,7 @@ func (o Object) Why() (reason, message string) {
 	case len(o.Plan.Waits) > 0:
 		return o.Plan.Waits[0].Reason, o.Plan.Waits[0].Text
 	case len(o.Plan.Restart) > 0:
-		return string(o.Verdict), "waits for a restart: " + strings.Join(o.Plan.Restart, ", ")
+		return string(o.Verdict), "waits for " + o.Awaited() + ": " + strings.Join(o.Plan.Restart, ", ")
 	case len(o.Plan.Steps) > 0:
 		return string(o.Verdict), strings.Join(step.Texts(o.Plan.Steps), "; ")
 	case o.Verdict == Refused:

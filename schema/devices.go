@@ -7,7 +7,7 @@ type Disk struct {
 	Size       *Size  `json:"size,omitempty" doc:"size, whole MiB: 300Gi; a larger size grows the disk, a smaller one is refused"`
 	Volume     string `json:"volume,omitempty" kind:"volid" doc:"existing volume to attach: local-zfs:vm-200-disk-0"`
 	ImportFrom string `json:"importFrom,omitempty" kind:"volid" doc:"volume whose content a new disk is filled with when it is created"`
-	CDROM      string `json:"cdrom,omitempty" pattern:"none|[A-Za-z0-9_.-]+:[^,]+" doc:"CD drive: none, or the volume of an ISO image (local:iso/debian.iso)"`
+	CDROM      string `json:"cdrom,omitempty" also:"iso" pattern:"none|[A-Za-z0-9_.-]+:[^,]+" doc:"CD drive: none, or the volume of an ISO image (local:iso/debian.iso)"`
 	CloudInit  *bool  `json:"cloudInit,omitempty" doc:"the cloud-init drive, allocated on storage"`
 
 	Discard      *bool    `json:"discard,omitempty" prop:"discard" kind:"onoff" default:"ignore" doc:"pass the guest's discards on; without it fstrim in the guest frees nothing"`
@@ -77,7 +77,7 @@ type Network struct {
 	Model    string   `json:"model" prop:"model,bare" enum:"e1000|e1000-82540em|e1000-82544gc|e1000-82545em|e1000e|i82551|i82557b|i82559er|ne2k_isa|ne2k_pci|pcnet|rtl8139|virtio|vmxnet3" doc:"card model; virtio is the fast one"`
 	MAC      string   `json:"mac,omitempty" prop:"macaddr" kind:"mac" doc:"MAC address; left out, PVE makes one up, which is then kept"`
 	Bridge   string   `json:"bridge" prop:"bridge" pattern:"[A-Za-z0-9_.-]+" doc:"bridge of the node: vmbr0"`
-	Tag      *int     `json:"tag,omitempty" prop:"tag" min:"1" max:"4094" doc:"VLAN"`
+	Tag      *int     `json:"tag,omitempty" prop:"tag" min:"1" max:"4094" also:"vlan vlanid vlan_id" doc:"VLAN"`
 	Trunks   []string `json:"trunks,omitempty" prop:"trunks" kind:"semicolons" pattern:"\\d+(-\\d+)?" doc:"VLANs passed through"`
 	Firewall *bool    `json:"firewall,omitempty" prop:"firewall" default:"0" doc:"PVE firewall on this card"`
 	LinkDown *bool    `json:"linkDown,omitempty" prop:"link_down" default:"0" doc:"cable pulled"`

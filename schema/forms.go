@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -30,11 +32,46 @@ func checkMAC(s string) string {
 	return ""
 }
 
+// checkSSHKey: PVE refuses the whole change, and does not say for which key, when ssh-keygen cannot read one.
 func checkSSHKey(s string) string {
-	if f := strings.Fields(s); len(f) < 2 || strings.ContainsAny(s, "\n\r") {
+	f := strings.Fields(s)
+	if strings.HasPrefix(s, "#") && !strings.ContainsAny(s, "\n\r") {
+		return ""
+	}
+	if len(f) < 2 || strings.ContainsAny(s, "\n\r") {
 		return "not an SSH public key: one line, as in id_ed25519.pub"
 	}
-	return ""
+	for i, word := range f[1:] { // options may stand before
+		if strings.HasPrefix(word, "AAAA") && wholeKey(f[i], word) {
+			return ""
+		}
+	}
+	return "not an SSH public key, or not all of one: copy the line of id_ed25519.pub again"
+}
+
+// wholeKey tells whether text is what follows the type in the file of a public key: in base64 the type again and the numbers,
+// each behind its length.
+func wholeKey(name, text string) bool {
+	blob, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return false
+	}
+	for n := 0; ; n++ {
+		if n > 0 && strings.Contains(name, "-cert-") { // it holds more than such parts
+			return true
+		}
+		if len(blob) < 4 {
+			return len(blob) == 0 && n > 1
+		}
+		size := binary.BigEndian.Uint32(blob)
+		if blob = blob[4:]; uint64(size) > uint64(len(blob)) {
+			return false
+		}
+		if n == 0 && string(blob[:size]) != name {
+			return false
+		}
+		blob = blob[size:]
+	}
 }
 
 var uuidForm = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)

@@ -26,7 +26,7 @@ var byKind = map[string]*rapid.Generator[string]{
 	"description": rapid.StringMatching(`[ -~\n\täöü€%#:"']{0,40}[a-z]\s{0,3}`),
 	"base64":      rapid.StringMatching(`[ -~ä]{1,20}`),
 	"urlencoded":  rapid.StringMatching(`[!-~]{1,20}`),
-	"sshkeys":     rapid.StringMatching(`ssh-ed25519 [A-Za-z0-9+/=]{4,20}( [a-z@+]{1,9})?`),
+	"sshkeys":     rapid.StringMatching(`ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}( [a-z@+]{1,9})?`),
 	"secret":      rapid.StringMatching(`\$6\$[a-z]{3}\$[A-Za-z0-9./]{5}`),
 }
 
@@ -94,7 +94,7 @@ func (m maker) size(f reflect.StructField, at string) Size {
 	mib := rapid.Int64Range(16, 1<<20).Draw(m.t, at)
 	s := Size{Bytes: mib * MiB, Text: fmt.Sprint(mib) + "Mi"}
 	switch {
-	case f.Tag.Get("kind") == "mebibytes" && rapid.Bool().Draw(m.t, at+" bare"):
+	case f.Tag.Get("kind") == "mebibytes" && mib >= 128 && rapid.Bool().Draw(m.t, at+" bare"):
 		s.Text, s.Bare = fmt.Sprint(mib), true
 	case mib%1024 == 0:
 		s.Text = fmt.Sprint(mib/1024) + "Gi"

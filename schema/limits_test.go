@@ -28,7 +28,8 @@ func TestLimits(t *testing.T) {
 		{"serial", drive(strings.Repeat(" ", 20), ""), drive(strings.Repeat("a", 21), ""), "spec.disks.ide0.serial"},
 		{"model", drive("", strings.Repeat("/", 40)), drive("", strings.Repeat("a", 41)), "spec.disks.ide0.model"},
 		{"machine", VMSpec{Machine: &Machine{Type: "pc-i440fx-10.0+pve1"}}, VMSpec{Machine: &Machine{Type: "i440fx"}}, "spec.machine.type"},
-		{"memory", VMSpec{Memory: size(t, "16")}, VMSpec{Memory: size(t, "15Mi")}, "spec.memory"},
+		{"memory", VMSpec{Memory: size(t, "16Mi")}, VMSpec{Memory: size(t, "15Mi")}, "spec.memory"},
+		{"memory without a unit", VMSpec{Memory: size(t, "128")}, VMSpec{Memory: size(t, "127")}, "spec.memory"},
 		{"hotplug", VMSpec{Hotplug: []string{"0"}}, VMSpec{Hotplug: []string{"0", "disk"}}, "spec.hotplug[0]"},
 	} {
 		if faults := limited(c.fit); len(faults) > 0 {

@@ -150,8 +150,12 @@ func (v VM) checkSense(f *faults, settings map[string]Setting) {
 			f.add("spec.boot["+itoa(i)+"]", "%s is not among the declared devices", d)
 		}
 	}
-	if s.Memory != nil && s.Memory.MiB() < 16 {
-		f.add("spec.memory", "%s is less than the 16Mi that PVE needs; a number without unit counts MiB", s.Memory)
+	switch m := s.Memory; {
+	case m == nil:
+	case m.MiB() < 16:
+		f.add("spec.memory", "%s is less than the 16Mi that PVE needs; a number without unit counts MiB", m)
+	case m.Bare && m.MiB() < 128: // no system of today starts with that
+		f.add("spec.memory", "%s counts MiB: write %sGi, or %sMi if so little is meant", m, m, m)
 	}
 	if s.Memory != nil && s.Balloon != nil && s.Balloon.Bytes > s.Memory.Bytes {
 		f.add("spec.balloon", "%s is more than the memory, %s", s.Balloon, s.Memory)

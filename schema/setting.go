@@ -241,6 +241,14 @@ func (r *Row) Default(have string) bool {
 // Secret tells whether the value must never be shown.
 func (r *Row) Secret() bool { return r.Scalar() && r.Leaves[0].kind.name == "secret" }
 
+// SSHKeys are the public keys that PVE's text of this setting holds, nil when it holds something else.
+func (r *Row) SSHKeys(text string) []string {
+	if !r.Scalar() || r.Leaves[0].kind.name != "sshkeys" {
+		return nil
+	}
+	return strings.Split(decodeURL(text), "\n")
+}
+
 var passThrough = regexp.MustCompile(`^/dev/`)
 
 // RootOnly tells whether PVE lets only root@pam itself write this text under this key, and no token (FACTS §2).

@@ -37,12 +37,12 @@ type Numa struct {
 
 // CloudInit groups the cloud-init settings.
 type CloudInit struct {
-	User         string               `json:"user,omitempty" pve:"ciuser" doc:"user to set up"`
+	User         string               `json:"user,omitempty" pve:"ciuser" also:"username" doc:"user to set up"`
 	PasswordHash string               `json:"passwordHash,omitempty" pve:"cipassword" kind:"secret" pattern:"\\$[0-9a-z]+\\$.+" doc:"crypt hash of the password (mkpasswd -m sha-512), never the password"`
 	SSHKeys      []string             `json:"sshKeys,omitempty" pve:"sshkeys" kind:"sshkeys" doc:"public keys, one an entry"`
 	Type         string               `json:"type,omitempty" pve:"citype" enum:"configdrive2|nocloud|opennebula" doc:"format; PVE chooses by ostype"`
 	Upgrade      *bool                `json:"upgrade,omitempty" pve:"ciupgrade" default:"1" doc:"upgrade packages at first boot"`
-	Nameserver   []string             `json:"nameserver,omitempty" pve:"nameserver" kind:"addresses" pattern:"[0-9A-Za-z.:-]+" doc:"DNS servers"`
+	Nameserver   []string             `json:"nameserver,omitempty" pve:"nameserver" kind:"addresses" pattern:"[0-9A-Za-z.:-]+" also:"dns" doc:"DNS servers"`
 	SearchDomain []string             `json:"searchdomain,omitempty" pve:"searchdomain" kind:"words" pattern:"[0-9A-Za-z_.-]+" doc:"DNS search domains"`
 	Custom       *CICustom            `json:"custom,omitempty" pve:"cicustom" doc:"own files in place of the generated ones"`
 	IPConfig     map[string]*IPConfig `json:"ipconfig,omitempty" pve:"ipconfig[0-31]" doc:"addresses by card: ipconfig0 for net0"`

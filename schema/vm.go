@@ -21,11 +21,12 @@ type VM struct {
 //	root     "true": PVE lets only root@pam itself set it, no token (FACTS §2)
 //	fill     "true": PVE takes the property string only with this sub-key, so that its default is written with the others
 //	needs    the slots without which the setting means nothing ("scsi" for scsihw)
+//	also     what people call it elsewhere, in lower case: an unknown field of that name is told of this one
 //	doc      the manual
 type VMSpec struct {
 	Cluster string `json:"cluster,omitempty" pattern:"[A-Za-z0-9_.-]+" doc:"cluster of the config file; needed only when several are configured and none lists the node"`
 	Node    string `json:"node" pattern:"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?" doc:"PVE node the guest lives on; a guest found on another node is never moved nor made again"`
-	VMID    int    `json:"vmid" min:"100" max:"999999999" doc:"PVE's id of the guest, unique in the cluster"`
+	VMID    int    `json:"vmid" min:"100" max:"999999999" also:"id" doc:"PVE's id of the guest, unique in the cluster"`
 	UUID    string `json:"uuid,omitempty" pve:"smbios1" prop:"uuid" kind:"uuid" doc:"smbios1 uuid of the guest; state it to adopt an existing guest, leave it out for one that reconcile creates (then it is derived from owner, cluster and vmid)"`
 	State   string `json:"state,omitempty" default:"Present" enum:"Present|Absent" doc:"Absent is the tombstone: with the uuid stated, the guest is shut down and deleted with its disks"`
 
@@ -40,9 +41,9 @@ type VMSpec struct {
 	Overrule map[string]string `json:"overrule,omitempty" doc:"recommendations of the node that this guest does not follow: what they name (discard, agent, onboot, mac, vmid) and why"`
 
 	Name        string   `json:"name,omitempty" pve:"name" kind:"name" doc:"name shown by PVE, if it is not metadata.name"`
-	Description string   `json:"description,omitempty" pve:"description" kind:"description" doc:"notes shown by PVE, Markdown; white space at the end does not count"`
+	Description string   `json:"description,omitempty" pve:"description" kind:"description" also:"notes comment" doc:"notes shown by PVE, Markdown; white space at the end does not count"`
 	Tags        []string `json:"tags,omitempty" pve:"tags" kind:"tags" pattern:"[A-Za-z0-9_][A-Za-z0-9_.+-]*" doc:"tags: letters, digits, and _ . + - after the first character; order and case do not count unless the datacenter's tag-style says so"`
-	OnBoot      *bool    `json:"onboot,omitempty" pve:"onboot" default:"0" doc:"start with the host"`
+	OnBoot      *bool    `json:"onboot,omitempty" pve:"onboot" default:"0" also:"autostart start startonboot start_on_boot" doc:"start with the host"`
 	Startup     *Startup `json:"startup,omitempty" pve:"startup" doc:"order and delays of automatic start; a token needs Sys.Modify on / to set it"`
 	Protection  *bool    `json:"protection,omitempty" pve:"protection" default:"0" doc:"PVE refuses to remove the guest or its disks"`
 	Agent       *Agent   `json:"agent,omitempty" pve:"agent" doc:"QEMU guest agent"`
@@ -51,7 +52,7 @@ type VMSpec struct {
 	CPU       *CPU             `json:"cpu,omitempty" doc:"processor"`
 	Numa      *bool            `json:"numa,omitempty" pve:"numa" default:"0" doc:"emulate NUMA; needed to hot-plug memory"`
 	NumaNodes map[string]*Numa `json:"numaNodes,omitempty" pve:"numa[0-7]" doc:"NUMA topology by PVE key"`
-	Memory    *Size            `json:"memory,omitempty" pve:"memory" prop:"current,bare" kind:"mebibytes" default:"512" doc:"memory, whole MiB: 16Gi, 16384 (MiB)"`
+	Memory    *Size            `json:"memory,omitempty" pve:"memory" prop:"current,bare" kind:"mebibytes" default:"512" also:"ram mem" doc:"memory, whole MiB: 16Gi, 16384 (MiB)"`
 	Balloon   *Size            `json:"balloon,omitempty" pve:"balloon" kind:"mebibytes" doc:"least memory when ballooning; 0 switches the balloon device off"`
 	Shares    *int             `json:"shares,omitempty" pve:"shares" min:"0" max:"50000" default:"1000" doc:"weight for automatic ballooning"`
 	AllowKSM  *bool            `json:"allowKSM,omitempty" pve:"allow-ksm" default:"1" doc:"let the host merge equal pages (PVE 9)"`
@@ -75,7 +76,7 @@ type VMSpec struct {
 	Disks    map[string]*Disk    `json:"disks,omitempty" pve:"scsi[0-30],virtio[0-15],sata[0-5],ide[0-3]" doc:"disks and CD drives by slot"`
 	EFIDisk  *EFIDisk            `json:"efidisk,omitempty" pve:"efidisk0" doc:"disk for the firmware's variables"`
 	TPMState *TPMState           `json:"tpmstate,omitempty" pve:"tpmstate0" doc:"disk for the TPM's state"`
-	Networks map[string]*Network `json:"networks,omitempty" pve:"net[0-31]" doc:"network cards by slot; the slot decides the order inside the guest"`
+	Networks map[string]*Network `json:"networks,omitempty" pve:"net[0-31]" also:"nics nic interfaces cards" doc:"network cards by slot; the slot decides the order inside the guest"`
 	Init     *CloudInit          `json:"cloudInit,omitempty" doc:"cloud-init; the drive itself is a disk with cloudInit: true"`
 
 	VGA      *VGA                 `json:"vga,omitempty" pve:"vga" doc:"display, as text (std, serial0) or with its options"`
@@ -108,7 +109,7 @@ type VMSpec struct {
 type CPU struct {
 	Sockets       *int     `json:"sockets,omitempty" pve:"sockets" min:"1" default:"1" doc:"sockets"`
 	Cores         *int     `json:"cores,omitempty" pve:"cores" min:"1" default:"1" doc:"cores per socket"`
-	VCPUs         *int     `json:"vcpus,omitempty" pve:"vcpus" min:"1" doc:"CPUs plugged in at start, at most sockets times cores"`
+	VCPUs         *int     `json:"vcpus,omitempty" pve:"vcpus" min:"1" also:"vcpu" doc:"CPUs plugged in at start, at most sockets times cores"`
 	Limit         *float64 `json:"limit,omitempty" pve:"cpulimit" min:"0" max:"128" default:"0" doc:"limit in CPUs of computing time; 0 is none"`
 	Units         *int     `json:"units,omitempty" pve:"cpuunits" kind:"weight" min:"1" max:"262144" doc:"weight against other guests; above 10000 it counts as 10000"`
 	Affinity      string   `json:"affinity,omitempty" pve:"affinity" root:"true" pattern:"\\d+(-\\d+)?(,\\d+(-\\d+)?)*" doc:"host cores the guest may run on: 0,5,8-11"`

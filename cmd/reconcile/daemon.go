@@ -263,8 +263,3 @@ func (p *program) suspended() string {
 	}
 	return ""
 }
-
-// unknownError names what nobody declares.
-func unknownError(names []string, rev source.Revision) error {
-	return fmt.Errorf("no manifest is called %q in revision %s", strings.Join(names, ", "), rev.Short())
-}

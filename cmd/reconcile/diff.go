@@ -94,6 +94,7 @@ func (p *program) object(ctx context.Context, name string) (reconciler.Object, r
 
 // printTable shows a row a value; what is not alike is marked.
 func printTable(w io.Writer, p *program, o reconciler.Object) {
+	w = visible{w}
 	fmt.Fprintln(w, title(p))
 	fmt.Fprintf(w, "%s %s%s, last applied %s\n", marks[o.Verdict], called(o), verdictWord(o), dash(shorten(o.Given)))
 	for _, x := range o.Plan.Waits {
@@ -108,11 +109,11 @@ func printTable(w io.Writer, p *program, o reconciler.Object) {
 		if r.Cause == step.Git || r.Cause == step.New || r.Cause == step.Drift || r.Cause == step.Pending {
 			mark = "~"
 		}
-		live := cell(r.Live)
+		live := cell(legible(r.Key, r.Live))
 		if r.Pending != "" {
-			live += ", next " + cell(r.Pending)
+			live += ", next " + cell(legible(r.Key, r.Pending))
 		}
-		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", mark, r.Name(), cell(r.Declared), cell(r.Applied), live, rowWords(r))
+		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", mark, r.Name(), cell(legible(r.Key, r.Declared)), cell(legible(r.Key, r.Applied)), live, rowWords(r, o))
 	}
 	_ = t.Flush()
 	for line := range strings.Lines(text.String()) {
@@ -132,7 +133,7 @@ func shorten(commit string) string { return source.Revision{Commit: commit}.Shor
 
 // cell is a value for a column.
 func cell(value string) string {
-	value = strings.Join(strings.Fields(value), " ")
+	value = step.Escaped(strings.Join(strings.Fields(value), " "))
 	if r := []rune(value); len(r) > 36 {
 		value = string(r[:33]) + "..."
 	}
@@ -140,7 +141,7 @@ func cell(value string) string {
 }
 
 // rowWords says in words what is the matter with a row, "" when nothing is.
-func rowWords(r vm.Row) string {
+func rowWords(r vm.Row, o reconciler.Object) string {
 	switch {
 	case r.Ignored:
 		return "ignored"
@@ -158,7 +159,7 @@ func rowWords(r vm.Row) string {
 	case step.Drift:
 		return "changed on the host"
 	case step.Pending:
-		return "waits for a restart"
+		return "waits for " + o.Awaited()
 	case step.Undeclared:
 		return "nobody declared it"
 	}

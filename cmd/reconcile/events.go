@@ -25,7 +25,7 @@ func runEvents(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	var c common
 	c.register(f)
 	follow := f.Bool("follow", false, "go on with what happens from now on, until interrupted")
-	last := f.Int("last", 20, "how `many` of the past to begin with; 0 none, -1 all")
+	last := f.Int("last", 20, "`number` of past events to begin with; 0 none, -1 all")
 	since := f.Duration("since", 0, "only what is not older: 24h")
 	words, code, done := parse(f, args, stdout, stderr)
 	if done {
@@ -61,6 +61,9 @@ func runEvents(ctx context.Context, args []string, stdout, stderr io.Writer) int
 		}
 	}
 	if stream == nil {
+		if len(past) == 0 && *last != 0 && *since == 0 && len(words) == 0 && c.output != "json" {
+			fmt.Fprintf(stderr, "reconcile: no history in %s: the daemon writes it; `reconcile --once` prints what it does\n", conf.StateDir)
+		}
 		return exitOK
 	}
 	err = followEvents(stream.Body, newest, show)
@@ -139,6 +142,7 @@ func printEvent(w io.Writer, output string, e reconciler.Event) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(e)
 	}
+	w = visible{w}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %-8s", e.Time.Local().Format("2006-01-02 15:04:05"), e.Type)
 	if e.Name != "" {

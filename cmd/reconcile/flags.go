@@ -22,9 +22,14 @@ type common struct {
 }
 
 func (c *common) register(f *flag.FlagSet) {
+	c.registerText(f)
+	outputFlag(f, &c.output)
+}
+
+// registerText is for a verb that has nothing for scripts to read.
+func (c *common) registerText(f *flag.FlagSet) {
 	f.StringVar(&c.file, "config", config.DefaultFile, "config `file`")
 	f.StringVar(&c.logLevel, "log-level", "warn", "log to standard error: debug, info, warn, error")
-	outputFlag(f, &c.output)
 }
 
 func outputFlag(f *flag.FlagSet, into *string) {
@@ -77,7 +82,7 @@ func describe(w io.Writer, f *flag.FlagSet) {
 	}
 	for _, v := range verbs() {
 		if v.name == f.Name() {
-			fmt.Fprintf(w, "reconcile %s %s: %s\n", v.name, v.args, v.summary)
+			fmt.Fprintf(w, "reconcile %s: %s\n", strings.TrimSpace(v.name+" "+v.args), v.summary)
 		}
 	}
 	f.VisitAll(func(fl *flag.Flag) {
@@ -90,7 +95,7 @@ func describe(w io.Writer, f *flag.FlagSet) {
 		if value != "" {
 			left += " " + strings.ToUpper(value)
 		}
-		if fl.DefValue != "" && fl.DefValue != "false" && fl.DefValue != "0" {
+		if fl.DefValue != "" && fl.DefValue != "false" && fl.DefValue != "0" && fl.DefValue != "0s" {
 			text += " (default " + fl.DefValue + ")"
 		}
 		fmt.Fprintf(w, "  %-22s %s\n", left, text)

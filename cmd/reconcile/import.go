@@ -91,7 +91,8 @@ type imported struct {
 	check      bool
 	files      []adopt.File
 	unseen     []unseen
-	containers int // left out: their kind is not known
+	containers int      // left out: their kind is not known
+	empty      []string // clusters without any guest to be seen
 }
 
 // unseen is a guest that could not be looked at, or with an id without vmid a node.
@@ -157,6 +158,9 @@ func (p *program) choose(ctx context.Context, o importing, r *imported) ([]schem
 		}
 		around[name] = census
 		maps.Copy(nodes, census.Nodes)
+		if len(census.Guests) == 0 {
+			r.empty = append(r.empty, name)
+		}
 		for _, vmid := range slices.Sorted(maps.Keys(census.Guests)) {
 			g := census.Guests[vmid]
 			named := slices.Contains(o.vmids, vmid)

@@ -35,6 +35,7 @@ func (r *imported) exitCode() int {
 
 // print lists the guests, what became of each, and what of them is in no manifest.
 func (r *imported) print(w io.Writer) {
+	w = visible{w}
 	for _, f := range r.files {
 		where := fmt.Sprintf("(%s/%d)", f.Have.Node, f.ID.VMID)
 		if f.Host != nil {
@@ -66,6 +67,9 @@ func (r *imported) print(w io.Writer) {
 			continue
 		}
 		fmt.Fprintf(w, "? %d (%s)\n    %v\n", u.id.VMID, u.id.Node, u.err)
+	}
+	for _, name := range r.empty { // PVE lists no guest that the token may not see
+		fmt.Fprintf(w, "no guest of %s is to be seen: there is none, or the token lacks VM.Audit on /vms\n", name)
 	}
 	fmt.Fprintln(w, r.summary())
 }

@@ -106,6 +106,6 @@ func usage(stderr io.Writer, format string, args ...any) int {
 
 // failed reports an error.
 func failed(stderr io.Writer, err error) int {
-	fmt.Fprintln(stderr, "reconcile:", err)
+	fmt.Fprintln(visible{stderr}, "reconcile:", err)
 	return exitError
 }

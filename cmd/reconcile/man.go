@@ -86,7 +86,7 @@ func manOptions(w io.Writer, all []option) {
 			fmt.Fprintf(w, " %s", roff(strings.ToUpper(o.value)))
 		}
 		text := o.usage
-		if o.given != "" {
+		if o.given != "" && o.given != "0s" {
 			text += " (default " + o.given + ")"
 		}
 		fmt.Fprintf(w, "\n%s\n", roff(text))

@@ -249,8 +249,8 @@ func sayOnce(stdout io.Writer, p *program, r reconciler.Report) {
 	f, isFile := stdout.(*os.File)
 	switch {
 	case r.Changed(), onceCode(r) == exitError, text.Len() > 0 && !known, isFile && term.IsTerminal(int(f.Fd())):
-		fmt.Fprintln(stdout, title(p))
-		printRest(stdout, r)
+		fmt.Fprintln(visible{stdout}, title(p))
+		printRest(visible{stdout}, r)
 	}
 }
 

@@ -32,6 +32,9 @@ func look(ctx context.Context, name string, args []string, stdout, stderr io.Wri
 	if ctx.Err() != nil {
 		return usage(stderr, "stopped")
 	}
+	if note := p.uncommitted(ctx); note != "" {
+		r.Notes = append(r.Notes, note)
+	}
 	if c.output == "json" {
 		if err := printJSON(stdout, p, r); err != nil {
 			return failed(stderr, err)

@@ -21,6 +21,7 @@ func title(p *program) string { return titleOf(p.revision) }
 
 // printPlan shows what would be done, object by object, and what is seen and left alone.
 func printPlan(w io.Writer, p *program, r reconciler.Report) {
+	w = visible{w}
 	printAlarms(w, r)
 	fmt.Fprintln(w, title(p))
 	printFinding(w, r.Source)
@@ -32,6 +33,9 @@ func printPlan(w io.Writer, p *program, r reconciler.Report) {
 		if o.Verdict != reconciler.InSync || len(o.Plan.Notes) > 0 || o.Suspended != nil {
 			printObject(w, o)
 		}
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, "note:", n)
 	}
 	if r.ExitCode() == exitOK {
 		fmt.Fprintf(w, "no changes: %s as declared\n", count(r.Count(reconciler.InSync), "object"))
@@ -125,7 +129,7 @@ func showObject(w io.Writer, o reconciler.Object, whole bool) {
 		fmt.Fprintf(w, "    %s\n", o.Suspended)
 	}
 	if len(o.Plan.Restart) > 0 {
-		fmt.Fprintf(w, "    written, waits for a restart of the guest: %s\n", strings.Join(waiting(o.Plan), ", "))
+		fmt.Fprintf(w, "    written, waits for %s of the guest: %s\n", o.Awaited(), strings.Join(waiting(o.Plan), ", "))
 	}
 	if o.Err != nil {
 		fmt.Fprintf(w, "    %v\n", o.Err)
@@ -165,6 +169,9 @@ func verdictWord(o reconciler.Object) string {
 	case reconciler.InSync, reconciler.Changes:
 		return ""
 	case reconciler.RestartNeeded:
+		if o.Power == "stopped" {
+			return " start needed"
+		}
 		return " restart needed"
 	case reconciler.Refused:
 		return " refused: see the problems above"
@@ -257,7 +264,7 @@ func message(o reconciler.Object) string {
 	case len(o.Plan.Waits) > 0:
 		return o.Plan.Waits[0].Reason + ": " + o.Plan.Waits[0].Text
 	case len(o.Plan.Restart) > 0:
-		return "waits for a restart: " + strings.Join(o.Plan.Restart, ", ")
+		return "waits for " + o.Awaited() + ": " + strings.Join(o.Plan.Restart, ", ")
 	case len(o.Plan.Steps) > 0:
 		return drifted(o) + strings.Join(step.Texts(o.Plan.Steps), "; ")
 	case len(o.Plan.Drifted()) > 0:

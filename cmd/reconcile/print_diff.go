@@ -10,6 +10,7 @@ import (
 	"github.com/ustclug/pve-reconcile/reconciler"
 	"github.com/ustclug/pve-reconcile/reconciler/step"
 	"github.com/ustclug/pve-reconcile/reconciler/vm"
+	"github.com/ustclug/pve-reconcile/schema"
 )
 
 // printDiffs shows value by value why something is to be done. What a step shows in full already (a new device), and what
@@ -24,6 +25,7 @@ func printDiffs(w io.Writer, diffs []step.Diff) {
 
 // why is a difference in words, "" for one that needs none.
 func why(d step.Diff) string {
+	d.Have, d.Base, d.Want = legible(d.Key, d.Have), legible(d.Key, d.Base), legible(d.Key, d.Want)
 	switch d.Cause {
 	case step.New:
 		if d.Have != "" {
@@ -63,6 +65,24 @@ func printOthers(w io.Writer, tasks []vm.Task) {
 // deed says what was done, by whom and when.
 func deed(t vm.Task) string {
 	return fmt.Sprintf("%s by %s, %s", t.Type, t.User, time.Unix(t.At, 0).UTC().Format("2006-01-02 15:04 MST"))
+}
+
+// legible is a value of a setting for people: of SSH keys, which PVE keeps URL-encoded, the ends and the comments.
+func legible(key, value string) string {
+	row, ok := schema.RowOf(key)
+	if !ok || value == "" {
+		return value
+	}
+	public := row.SSHKeys(value)
+	if public == nil {
+		return value
+	}
+	for i, k := range public {
+		if f := strings.Fields(k); len(f) > 1 {
+			public[i] = strings.Join(append([]string{"..." + f[1][max(0, len(f[1])-8):]}, f[2:]...), " ")
+		}
+	}
+	return strings.Join(public, ", ")
 }
 
 // brief is a value that fits into a line.

@@ -40,7 +40,7 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) int
 			return failed(stderr, err)
 		}
 		if c.output == "json" {
-			if err := encode(stdout, entries); err != nil {
+			if err := encode(stdout, append([]migration.Entry{}, entries...)); err != nil {
 				return failed(stderr, err)
 			}
 			return exitOK

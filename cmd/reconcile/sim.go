@@ -33,9 +33,9 @@ func runSim(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&c.file, "config", config.DefaultFile, "with --from-live: config `file`")
 	f.StringVar(&c.logLevel, "log-level", "warn", "with --from-live: debug shows the requests")
 	hosts := simHosts{}
-	f.Func("host", "a real host that stands for a node, once for each: its pools are the node's, guests are commands there: `NODE=ssh://USER@ADDRESS?key=FILE&known_hosts=FILE` or NODE=local", hosts.add)
+	f.Func("host", "a real `host` that stands for a node, as NODE=ssh://USER@ADDRESS?key=FILE&known_hosts=FILE or NODE=local, once for each: its pools are the node's, guests are commands there", hosts.add)
 	sshDir := f.String("ssh-dir", "", "serve the machines of the world over SSH, and write id_ed25519, known_hosts and hosts.yaml (for the config file) into this `directory`")
-	speed := f.Float64("speed", 0, "how `fast` time goes: 1 takes the time PVE takes, 0 none")
+	speed := f.Float64("speed", 0, "how fast time goes, a `factor`: 1 takes the time PVE takes, 0 none")
 	words, code, done := parse(f, args, stdout, stderr)
 	if done {
 		return code

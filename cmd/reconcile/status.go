@@ -89,7 +89,11 @@ func (r *reportJSON) restrict(names []string) error {
 			}
 		}
 		if len(kept) == n {
-			return fmt.Errorf("no manifest is called %q in revision %s", name, r.Revision.Short())
+			vmids := map[string]int{}
+			for _, o := range r.Objects {
+				vmids[o.Name] = o.VMID
+			}
+			return unknownError([]string{name}, r.Revision, vmids)
 		}
 	}
 	r.Objects = kept
@@ -110,7 +114,7 @@ func showStatus(w io.Writer, c common, r reportJSON) error {
 	if c.output == "json" {
 		return encode(w, r)
 	}
-	printStatus(w, r)
+	printStatus(visible{w}, r)
 	return nil
 }
 
@@ -145,7 +149,7 @@ func watchStatus(ctx context.Context, c common, conf config.Config, only []strin
 
 func text(r reportJSON) string {
 	var b bytes.Buffer
-	printStatus(&b, r)
+	printStatus(visible{&b}, r)
 	return b.String()
 }
 

@@ -21,9 +21,9 @@ import (
 func runSuspend(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("suspend", flag.ContinueOnError)
 	in := objectsJSON{By: whoami()}
-	span := f.Duration("for", 0, "how `long`: 2h, 90m; without it until resumed")
+	span := f.Duration("for", 0, "for a `duration`: 2h, 90m; without it until resumed")
 	f.StringVar(&in.Reason, "reason", "", "why, for whoever wonders; needed")
-	until := f.String("until", "", "until when, as 2026-01-31T18:00 in the zone of this machine or with one: `time`")
+	until := f.String("until", "", "until a `time`: 2026-01-31T18:00, in the zone of this machine or with one")
 	return tell(ctx, f, args, stdout, stderr, func(names []string) (objectsJSON, error) {
 		in.Objects = names
 		if strings.TrimSpace(in.Reason) == "" {
@@ -81,6 +81,12 @@ func tell(ctx context.Context, f *flag.FlagSet, args []string, stdout, stderr io
 	if what == "" {
 		what = "everything"
 	}
+	if c.output == "json" {
+		if err := encode(stdout, in); err != nil {
+			return failed(stderr, err)
+		}
+		return exitOK
+	}
 	fmt.Fprintf(stdout, "%s: %s\n", what, word)
 	return exitOK
 }
@@ -107,7 +113,7 @@ func (p *program) keys(ctx context.Context, names []string) ([]string, error) {
 		keys = append(keys, found...)
 	}
 	if len(unknown) > 0 {
-		return nil, unknownError(unknown, rev)
+		return nil, unknownError(unknown, rev, vmidsOf(set))
 	}
 	return keys, nil
 }

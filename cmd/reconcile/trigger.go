@@ -13,7 +13,7 @@ import (
 func runTrigger(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("trigger", flag.ContinueOnError)
 	var c common
-	c.register(f)
+	c.registerText(f)
 	words, code, done := parse(f, args, stdout, stderr)
 	if done {
 		return code

@@ -93,7 +93,7 @@ func validation(set manifests.Set) any {
 
 func printProblems(w io.Writer, problems []strictyaml.Problem) {
 	for _, p := range problems {
-		fmt.Fprintln(w, p)
+		fmt.Fprintln(visible{w}, p)
 	}
 }
 

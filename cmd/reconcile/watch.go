@@ -22,8 +22,8 @@ import (
 func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("watch", flag.ContinueOnError)
 	var c common
-	c.register(f)
-	every := f.Duration("every", 2*time.Second, "how `often` to look")
+	c.registerText(f)
+	every := f.Duration("every", 2*time.Second, "how often to look, a `duration`")
 	words, code, done := parse(f, args, stdout, stderr)
 	if done {
 		return code

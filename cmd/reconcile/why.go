@@ -107,7 +107,7 @@ type originJSON struct {
 
 // origin follows one value back into git and ahead to what is done about it.
 func (p *program) origin(ctx context.Context, o reconciler.Object, r vm.Row) (originJSON, error) {
-	w := originJSON{rowJSON: rowOf(r), Next: []string{}, Blocked: []string{}, applied: o.Given, words: rowWords(r)}
+	w := originJSON{rowJSON: rowOf(r), Next: []string{}, Blocked: []string{}, applied: o.Given, words: rowWords(r, o)}
 	if o.Kind == schema.KindNode {
 		err := p.originOfNode(ctx, o, r, &w)
 		return w, err
@@ -190,6 +190,8 @@ func (w *originJSON) ahead(o reconciler.Object, r vm.Row) {
 		w.Blocked = append(w.Blocked, "the manifest ignores it")
 	case r.Report:
 		w.Blocked = append(w.Blocked, "driftPolicy is Report: write the live value into the manifest, or the declared one to the host")
+	case slices.Contains(o.Plan.Restart, r.Key) && o.Power == "stopped":
+		w.Blocked = append(w.Blocked, "the guest is stopped: its next start makes it so")
 	case slices.Contains(o.Plan.Restart, r.Key):
 		w.Blocked = append(w.Blocked, "the guest runs: it needs a restart; with power: Running, restartPolicy: Allowed lets a run make one")
 	}
@@ -224,6 +226,7 @@ func touches(s step.Step, key string) bool {
 }
 
 func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
+	out = visible{out}
 	line := func(name, format string, args ...any) {
 		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("  %-13s %s", name, fmt.Sprintf(format, args...)), " "))
 	}
@@ -238,7 +241,7 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 	case w.Line == 0:
 		line("declared", "%s  (derived from owner, cluster and vmid)", brief(w.Declared))
 	default:
-		line("declared", "%s  (%s:%d)", brief(w.Declared), w.File, w.Line)
+		line("declared", "%s  (%s:%d)", brief(legible(w.Name, w.Declared)), w.File, w.Line)
 	}
 	switch {
 	case w.Changed != nil && w.Cut:
@@ -251,10 +254,10 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 	case w.applied == "":
 		line("last applied", "nothing yet")
 	default:
-		line("last applied", "%s  (%s)", brief(w.Applied), shorten(w.applied))
+		line("last applied", "%s  (%s)", brief(legible(w.Name, w.Applied)), shorten(w.applied))
 	}
 	if !w.directs || w.Live != "" {
-		line("live", "%s", brief(w.Live))
+		line("live", "%s", brief(legible(w.Name, w.Live)))
 	}
 	if w.Cause == string(step.Drift) && (o.Kind != schema.KindNode || schema.Within(w.Path, "spec.network")) {
 		for _, t := range o.Others[:min(mostTasks, len(o.Others))] {
@@ -262,7 +265,7 @@ func printOrigin(out io.Writer, o reconciler.Object, w originJSON) {
 		}
 	}
 	if w.Pending != "" {
-		line("next start", "%s", brief(w.Pending))
+		line("next start", "%s", brief(legible(w.Name, w.Pending)))
 	}
 	if w.words != "" {
 		line("why", "%s", w.words)

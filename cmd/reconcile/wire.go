@@ -176,7 +176,7 @@ func (p *program) read(ctx context.Context, only []string) error {
 	}
 	for _, name := range only {
 		if !declares(p.input.Set, name) {
-			return unknownError([]string{name}, rev)
+			return unknownError([]string{name}, rev, vmidsOf(p.input.Set))
 		}
 	}
 	p.input.Around = <-around

@@ -75,7 +75,7 @@ type Cluster struct {
 	Endpoint string `json:"endpoint"`
 	// TokenFile holds the API token, user@realm!name=secret, on one line.
 	// Only its owner may be able to read it.
-	TokenFile string `json:"tokenFile,omitempty"`
+	TokenFile string `json:"tokenFile,omitempty" also:"token"`
 	// TokenEnv names an environment variable that holds the token instead.
 	TokenEnv string `json:"tokenEnv,omitempty"`
 	// CAFile holds the PEM certificates that may have signed the server's;
@@ -84,7 +84,7 @@ type Cluster struct {
 	// Fingerprint is the SHA-256 of the server's own certificate, as the web
 	// page shows it (node, System, Certificates): AA:BB:... Without caFile and
 	// fingerprint the certificate has to be good for the system's authorities.
-	Fingerprint string `json:"fingerprint,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty" also:"insecure skipverify verify_ssl"`
 	// Nodes are the node names of this cluster. Needed only with several
 	// clusters, so that a manifest's node tells its cluster.
 	Nodes []string `json:"nodes,omitempty"`

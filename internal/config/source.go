@@ -6,7 +6,7 @@ type Source struct {
 	// (bare or with a working tree; it is only read, and only what is
 	// committed), https://host/path, ssh://user@host/path or user@host:path.
 	// http:// and git:// are refused. Passwords and tokens do not belong here.
-	URL string `json:"url"`
+	URL string `json:"url" also:"repo repository git"`
 	// Branch to follow. Default: the branch the repository's HEAD names.
 	Branch string `json:"branch,omitempty"`
 	// Path of the directory with the manifests inside the repository.
@@ -18,7 +18,7 @@ type Source struct {
 	Interval Duration `json:"interval,omitempty"`
 	// TokenFile holds the password or access token for https, on one line.
 	// Only its owner may be able to read it.
-	TokenFile string `json:"tokenFile,omitempty"`
+	TokenFile string `json:"tokenFile,omitempty" also:"token"`
 	// Username sent with the token, for https. Most servers accept any.
 	// Default: git.
 	Username string `json:"username,omitempty"`

@@ -36,7 +36,7 @@ func ReadAccepted(dir string) (Accepted, error) {
 		return Accepted{}, nil
 	}
 	if err != nil {
-		return Accepted{}, fmt.Errorf("state: %w", err)
+		return Accepted{}, broken(err)
 	}
 	var a Accepted
 	if err := json.Unmarshal(text, &a); err != nil {
@@ -56,7 +56,7 @@ func WriteAccepted(dir string, a Accepted) error {
 	a.Version = Version
 	text, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
-		return fmt.Errorf("state: %w", err)
+		return broken(err)
 	}
 	return WriteFile(acceptedPath(dir), append(text, '\n'), 0o600)
 }

@@ -21,7 +21,7 @@ func (m *Migrations) Attend(name string) (*os.File, error) {
 	}
 	f, err := os.OpenFile(filepath.Join(m.path(name), attended), os.O_RDONLY|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+		return nil, broken(err)
 	}
 	for { // who asks holds it for a moment only
 		err = unix.Flock(int(f.Fd()), unix.LOCK_SH)
@@ -30,7 +30,7 @@ func (m *Migrations) Attend(name string) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("state: lock %s: %w", f.Name(), err), f.Close())
+		return nil, errors.Join(broken(fmt.Errorf("lock %s: %w", f.Name(), err)), f.Close())
 	}
 	return f, nil
 }

@@ -35,7 +35,7 @@ func OpenFlaps(dir string) (*Flaps, error) {
 	f := &Flaps{path: filepath.Join(dir, "flaps.json"), file: flaps{Version: Version}}
 	text, err := os.ReadFile(f.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("state: %w", err)
+		return nil, broken(err)
 	}
 	if err == nil && json.Unmarshal(text, &f.file) != nil {
 		f.file = flaps{Version: Version}
@@ -112,7 +112,7 @@ func (f *Flaps) Forget(object string) error {
 func (f *Flaps) save() error {
 	text, err := json.MarshalIndent(f.file, "", "  ")
 	if err != nil {
-		return fmt.Errorf("state: %w", err)
+		return broken(err)
 	}
 	return WriteFile(f.path, append(text, '\n'), 0o600)
 }

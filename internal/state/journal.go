@@ -43,7 +43,7 @@ func (j *Journal) path(n int) string {
 func (j *Journal) Append(entry any) error {
 	line, err := json.Marshal(entry)
 	if err != nil {
-		return fmt.Errorf("state: history: %w", err)
+		return broken(fmt.Errorf("history: %w", err))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -52,14 +52,14 @@ func (j *Journal) Append(entry any) error {
 	}
 	f, err := os.OpenFile(j.path(0), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return fmt.Errorf("state: history: %w", err)
+		return broken(fmt.Errorf("history: %w", err))
 	}
 	if torn(f) {
 		line = append([]byte{'\n'}, line...)
 	}
 	_, err = f.Write(append(line, '\n'))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("state: history: %w", err)
+		return broken(fmt.Errorf("history: %w", err))
 	}
 	return nil
 }
@@ -82,11 +82,11 @@ func (j *Journal) rotate() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("state: history: %w", err)
+		return broken(fmt.Errorf("history: %w", err))
 	}
 	for n := j.keep; n > 0; n-- {
 		if err := os.Rename(j.path(n-1), j.path(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("state: history: %w", err)
+			return broken(fmt.Errorf("history: %w", err))
 		}
 	}
 	return nil
@@ -100,7 +100,7 @@ func (j *Journal) Each(visit func(json.RawMessage) error) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("state: history: %w", err)
+			return broken(fmt.Errorf("history: %w", err))
 		}
 		err = ReadJournal(f, visit)
 		_ = f.Close() // only read
@@ -125,7 +125,7 @@ func ReadJournal(r io.Reader, visit func(json.RawMessage) error) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("state: history: %w", err)
+			return broken(fmt.Errorf("history: %w", err))
 		}
 	}
 }

@@ -54,7 +54,7 @@ func Open(dir string) (*Ledger, error) {
 		return l, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+		return nil, broken(err)
 	}
 	if err := json.Unmarshal(text, &l.file); err != nil {
 		return nil, fmt.Errorf("state: %s is damaged (%w): move it away; then settings that leave the manifests stay on the guests until you remove them by hand", l.path, err)
@@ -164,7 +164,7 @@ func (l *Ledger) Forget(key string) error {
 func (l *Ledger) save() error {
 	text, err := json.MarshalIndent(l.file, "", "  ")
 	if err != nil {
-		return fmt.Errorf("state: %w", err)
+		return broken(err)
 	}
 	if err := WriteFile(l.path, append(text, '\n'), 0o600); err != nil {
 		return err
@@ -177,7 +177,7 @@ func (l *Ledger) save() error {
 func WriteFile(path string, text []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("state: %w", err)
+		return broken(err)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(text)
@@ -186,7 +186,7 @@ func WriteFile(path string, text []byte, mode fs.FileMode) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("state: write %s: %w", path, err)
+		return broken(fmt.Errorf("write %s: %w", path, err))
 	}
 	if d, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = d.Sync() // the rename itself; not all file systems can

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,12 +43,12 @@ func Lock(dir string, h Holder) (release func(), err error) {
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+		return nil, broken(err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer f.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("state: lock %s: %w", path, err)
+			return nil, broken(fmt.Errorf("lock %s: %w", path, err))
 		}
 		held := &HeldError{Path: path}
 		if text, err := os.ReadFile(path); err == nil {
@@ -66,7 +65,7 @@ func Lock(dir string, h Holder) (release func(), err error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("state: lock %s: %w", path, err)
+		return nil, broken(fmt.Errorf("lock %s: %w", path, err))
 	}
 	return func() {
 		_ = f.Truncate(0)
@@ -77,10 +76,7 @@ func Lock(dir string, h Holder) (release func(), err error) {
 // Make makes a state directory that only its owner can read.
 func Make(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("state: %w: run as the user that owns %s, or set stateDir in the config file", err, dir)
-		}
-		return fmt.Errorf("state: %w", err)
+		return broken(err)
 	}
 	return nil
 }
@@ -105,11 +101,11 @@ func turn(path string) (release func(), err error) {
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+		return nil, broken(err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("state: lock %s: %w", path, err)
+		return nil, broken(fmt.Errorf("lock %s: %w", path, err))
 	}
 	return func() { _ = f.Close() }, nil
 }

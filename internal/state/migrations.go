@@ -146,7 +146,7 @@ func (m *Migrations) Progress(name string) ([]Progress, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+		return nil, broken(err)
 	}
 	var out []Progress
 	if err := json.Unmarshal(text, &out); err != nil {

@@ -132,7 +132,7 @@ func (s *Suspensions) change(now time.Time, do func(*suspensions)) error {
 	do(&f)
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
-		return fmt.Errorf("state: %w", err)
+		return broken(err)
 	}
 	return WriteFile(s.path, append(text, '\n'), 0o600)
 }

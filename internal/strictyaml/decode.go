@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Decode fills the struct that into points to, by json tags and case-sensitively, and returns everything wrong
@@ -221,12 +222,28 @@ func (r *reader) wants(k kind, n *node, path, noun string) bool {
 	hint := ""
 	switch {
 	case k == list && n.kind == scalar:
-		hint = "a list of one is written [" + shorten(n.value) + "]"
+		hint = listed(n.value)
 	case k == mapping && n.kind == scalar && n.plain:
 		hint = spaced(n.value)
 	}
 	r.at(n, path, "expected "+noun+", found "+n.found(), hint)
 	return false
+}
+
+// listed says how a list is written that came as one text: what stands between semicolons or commas is an entry.
+func listed(text string) string {
+	between := func(r rune) bool { return r == ';' || r == ',' || r == '\n' }
+	if name, rest, ok := strings.Cut(text, "="); ok && !strings.ContainsAny(name, ";,") && !strings.Contains(rest, "=") {
+		text = rest // PVE's order=scsi0;net0
+	}
+	words := strings.FieldsFunc(text, between)
+	if len(words) < 2 {
+		return "a list of one is written [" + shorten(text) + "]"
+	}
+	for i := range words {
+		words[i] = strings.TrimSpace(words[i])
+	}
+	return "a list is written [" + shorten(strings.Join(words, ", ")) + "]"
 }
 
 func (r *reader) fields(v reflect.Value, n *node, path string) {

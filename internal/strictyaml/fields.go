@@ -23,9 +23,10 @@ var (
 
 // field is one key a struct knows, and the way to the Go field, through embedded structs.
 type field struct {
-	name  string
-	index []int
-	typ   reflect.Type
+	name   string
+	index  []int
+	typ    reflect.Type
+	others []string // what it is called elsewhere, for hints
 }
 
 type structFields struct {
@@ -66,7 +67,7 @@ func (s *structFields) add(t reflect.Type, index []int, above []reflect.Type) {
 			}
 			s.add(inner, at, append(slices.Clone(above), t))
 		case f.IsExported():
-			s.put(field{name: orElse(tag, f.Name), index: at, typ: f.Type}, t)
+			s.put(field{name: orElse(tag, f.Name), index: at, typ: f.Type, others: others(f.Tag)}, t)
 		}
 	}
 }

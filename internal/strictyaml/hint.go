@@ -88,8 +88,13 @@ func distance(a, b string) int {
 // fieldHint says what an unknown field may have been meant to be.
 func fieldHint(root reflect.Type, known *structFields, path, key string) string {
 	near := Nearest(key, known.names)
-	if near != "" && letters(near) == letters(key) {
+	if near != "" && letters(strings.TrimSuffix(near, "s")) == letters(strings.TrimSuffix(key, "s")) {
 		return fmt.Sprintf("did you mean %q?", near)
+	}
+	for _, name := range known.names {
+		if slices.Contains(known.byName[name].others, strings.ToLower(key)) {
+			return fmt.Sprintf("did you mean %q?", name)
+		}
 	}
 	if paths := elsewhere(root, path, key); len(paths) > 0 {
 		return "did you mean " + strings.Join(paths, " or ") + "?"
@@ -103,9 +108,19 @@ func fieldHint(root reflect.Type, known *structFields, path, key string) string 
 	return ""
 }
 
-// elsewhere lists where the tree has a field of exactly this name, nearest first; nothing when there are too many to help.
+// elsewhere lists where the tree has a field of exactly this name, or one that is called so outside of it, nearest first;
+// nothing when there are too many to help.
 func elsewhere(root reflect.Type, path, key string) []string {
-	paths := slices.Clone(placesOf(root)[key])
+	places := placesOf(root)
+	paths := slices.Clone(places[key])
+	if len(paths) == 0 {
+		paths = slices.Clone(places[calledSo+strings.ToLower(key)])
+	}
+	if family := strings.TrimRight(key, "0123456789"); len(paths) == 0 && family != key {
+		for _, p := range places[calledSo+strings.ToLower(family)+"["] {
+			paths = append(paths, p+"."+key)
+		}
+	}
 	slices.SortStableFunc(paths, func(a, b string) int { return cmp.Compare(shared(b, path), shared(a, path)) })
 	if len(paths) > 1 && shared(paths[0], path) > shared(paths[1], path) {
 		paths = paths[:1]
@@ -154,8 +169,35 @@ func collect(places map[string][]string, t reflect.Type, path string, above []re
 	case reflect.Struct:
 		fields := fieldsOf(t)
 		for _, name := range fields.names {
+			f := fields.byName[name]
 			places[name] = append(places[name], join(path, name))
-			collect(places, fields.byName[name].typ, join(path, name), above)
+			for _, other := range f.others {
+				places[calledSo+other] = append(places[calledSo+other], join(path, name))
+			}
+			collect(places, f.typ, join(path, name), above)
 		}
 	}
+}
+
+// calledSo precedes a name that a field has elsewhere: no key that a user writes begins so.
+const calledSo = "\x00"
+
+// others lists what a field is called outside of the manifest, in lower case: by PVE (the tags pve and prop; "net[" is the
+// family net0, net1, ...) and by people (the tag also).
+func others(tag reflect.StructTag) []string {
+	pve := tag.Get("pve")
+	prop, _, _ := strings.Cut(tag.Get("prop"), ",")
+	if prop != "" { // the key is not this field's alone
+		pve = ""
+	}
+	var out []string
+	for _, name := range append(strings.Split(pve, ","), prop) {
+		if family, _, ok := strings.Cut(name, "["); ok {
+			name = family + "["
+		}
+		if name != "" {
+			out = append(out, strings.ToLower(name))
+		}
+	}
+	return append(out, strings.Fields(tag.Get("also"))...)
 }

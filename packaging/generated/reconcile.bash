@@ -16,11 +16,11 @@ _reconcile() {
 	plan) flags='--config --log-level -o' words='' ;;
 	status) flags='--config --log-level --look -o --watch' words='' ;;
 	events) flags='--config --follow --last --log-level -o --since' words='' ;;
-	trigger) flags='--config --log-level -o' words='' ;;
+	trigger) flags='--config --log-level' words='' ;;
 	suspend) flags='--config --for --log-level -o --reason --until' words='' ;;
 	resume) flags='--config --log-level -o' words='' ;;
 	diff) flags='--config --log-level -o' words='' ;;
-	watch) flags='--config --every --log-level -o' words='' ;;
+	watch) flags='--config --every --log-level' words='' ;;
 	record) flags='--config --log-level -o' words='' ;;
 	why) flags='--config --log-level -o' words='' ;;
 	ack) flags='--config --log-level -o' words='' ;;

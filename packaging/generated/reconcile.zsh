@@ -46,7 +46,7 @@ _reconcile() {
 	events) _arguments \
 		'--config[config file]:file:_files' \
 		'--follow[go on with what happens from now on, until interrupted]' \
-		'--last[how many of the past to begin with; 0 none, -1 all]:many: ' \
+		'--last[number of past events to begin with; 0 none, -1 all]:number: ' \
 		'--log-level[log to standard error\: debug, info, warn, error]:string:(debug info warn error)' \
 		'-o[output format\: text (default) or json]:format:(text json)' \
 		'--since[only what is not older\: 24h]:duration: ' \
@@ -54,15 +54,14 @@ _reconcile() {
 	trigger) _arguments \
 		'--config[config file]:file:_files' \
 		'--log-level[log to standard error\: debug, info, warn, error]:string:(debug info warn error)' \
-		'-o[output format\: text (default) or json]:format:(text json)' \
 		'*: :_files' ;;
 	suspend) _arguments \
 		'--config[config file]:file:_files' \
-		'--for[how long\: 2h, 90m; without it until resumed]:long: ' \
+		'--for[for a duration\: 2h, 90m; without it until resumed]:duration: ' \
 		'--log-level[log to standard error\: debug, info, warn, error]:string:(debug info warn error)' \
 		'-o[output format\: text (default) or json]:format:(text json)' \
 		'--reason[why, for whoever wonders; needed]:string: ' \
-		'--until[until when, as 2026-01-31T18\:00 in the zone of this machine or with one\: time]:time: ' \
+		'--until[until a time\: 2026-01-31T18\:00, in the zone of this machine or with one]:time: ' \
 		'*: :_files' ;;
 	resume) _arguments \
 		'--config[config file]:file:_files' \
@@ -76,9 +75,8 @@ _reconcile() {
 		'*: :_files' ;;
 	watch) _arguments \
 		'--config[config file]:file:_files' \
-		'--every[how often to look]:often: ' \
+		'--every[how often to look, a duration]:duration: ' \
 		'--log-level[log to standard error\: debug, info, warn, error]:string:(debug info warn error)' \
-		'-o[output format\: text (default) or json]:format:(text json)' \
 		'*: :_files' ;;
 	record) _arguments \
 		'--config[config file]:file:_files' \
@@ -122,11 +120,11 @@ _reconcile() {
 		'--dump[print the world\: at once without --listen, at the end with it]' \
 		'--faults[file of what goes wrong]:file:_files' \
 		'--from-live[print a world file of a real host (read-only), which --config names]' \
-		'--host[a real host that stands for a node, once for each\: its pools are the node'\''s, guests are commands there\: NODE=ssh\://USER@ADDRESS?key=FILE&known_hosts=FILE or NODE=local]:NODE=ssh\://USER@ADDRESS?key=FILE&known_hosts=FILE: ' \
+		'--host[a real host that stands for a node, as NODE=ssh\://USER@ADDRESS?key=FILE&known_hosts=FILE or NODE=local, once for each\: its pools are the node'\''s, guests are commands there]:host: ' \
 		'--listen[loopback address to serve HTTPS on\: 127.0.0.1\:8006]:address: ' \
 		'--log-level[with --from-live\: debug shows the requests]:string:(debug info warn error)' \
 		'--pmxcfs[keep this directory as the cluster'\''s file system looks (/etc/pve)]:directory:_files -/' \
-		'--speed[how fast time goes\: 1 takes the time PVE takes, 0 none]:fast: ' \
+		'--speed[how fast time goes, a factor\: 1 takes the time PVE takes, 0 none]:factor: ' \
 		'--ssh-dir[serve the machines of the world over SSH, and write id_ed25519, known_hosts and hosts.yaml (for the config file) into this directory]:directory:_files -/' \
 		'--world[world file\: the host to simulate]:file:_files' \
 		'*: :_files' ;;

@@ -208,7 +208,7 @@ func (g pve) list(kind, pattern string) (string, bool) {
 	case "bootorder":
 		return g.one("boot", "order=scsi0;net0", "order=scsi0;scsi0", "cdn", "c", " ", "order=", "legacy=cdn,order=net0", "order=hostpci0;usb1;sata1;ide2", "order=net0"), true
 	case "sshkeys":
-		return g.one("keys", url.PathEscape("ssh-ed25519 AAAA+b a@b\nssh-rsa CCCC d\n"), "ssh-ed25519%20AAAA%0A%0A%23%20comment%20line%0Assh-rsa%20C%20d", "ssh-rsa%20AAAA", "nokey", "ssh-rsa%20A%0D%0Assh-rsa%20B", "%ff%20x"), true
+		return g.one("keys", url.PathEscape("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcUIS47SFVib3yJlqOwvcrX5PH+CxglMj9MWWZzgI2a a@b\nssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAIADDAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd d\n"), "ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIMjJysvMzc7P0NHS09TV1tfY2drb3N3e3%2BDh4uPk5ebn%0A%0A%23%20comment%20line%0A", "ssh-rsa%20AAAA", "nokey", "ssh-rsa%20A%0D%0Assh-rsa%20B", "%ff%20x"), true
 	}
 	if separators[kind] == nil {
 		return "", false

@@ -261,24 +261,18 @@ func options(set map[string]string) string {
 		return schema.CompareKeys(x, y)
 	})
 	for _, k := range keys {
-		v := set[k]
-		if r, ok := schema.RowOf(k); ok && r.Secret() {
-			v = "***"
+		v := Quote(set[k])
+		if r, ok := schema.RowOf(k); ok {
+			if r.Secret() {
+				v = "'***'"
+			}
+			if public := r.SSHKeys(set[k]); public != nil { // qm takes the name of a file
+				v = "<(echo " + Quote(strings.Join(public, "\n")) + ")"
+			}
 		}
-		b.WriteString(" --" + k + " " + Quote(v))
+		b.WriteString(" --" + k + " " + v)
 	}
 	return b.String()
-}
-
-// Quote prints a word so that a POSIX shell reads it back.
-func Quote(s string) string {
-	plain := s != "" && strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=,.:/+%@", r))
-	}) < 0
-	if plain {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // Texts prints steps, one command each.

@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ type change struct {
 	set            map[string]string
 	remove, revert []string
 	resizes        []step.Step
+	stay           map[string]bool // disks that are not detached, since a blank one would take their place
 }
 
 // setting compares one key that is not a drive.
@@ -66,6 +66,9 @@ func (c *change) drive(s schema.Setting) {
 				s.Key, volume, step.SetConfig{ID: c.id, Set: map[string]string{s.Key: volume}}, s.Key)
 			return
 		}
+		if c.moves(s) {
+			return
+		}
 		c.write(s, s.Fresh())
 		return
 	}
@@ -75,8 +78,7 @@ func (c *change) drive(s schema.Setting) {
 	}
 	base := c.base(s.Key)
 	f := c.have.Facts
-	if was, wanted := tpmVersion(s.Row.Parse(live)), tpmVersion(s.Row.Parse(s.Merge(live, base, f))); s.Key == "tpmstate0" && was != wanted {
-		c.wait(step.Refused, "%s: a TPM keeps the version it was made with, %s, and the manifest says %s. Correct the manifest; a new TPM would not hold what the guest sealed in the old one", s.Key, was, wanted)
+	if c.madeFor(s, live, s.Merge(live, base, f)) {
 		return
 	}
 	switch {
@@ -93,8 +95,6 @@ func (c *change) drive(s schema.Setting) {
 	}
 	c.grow(s, live)
 }
-
-func tpmVersion(props map[string]string) string { return cmp.Or(props["version"], "v1.2") }
 
 // detached is a volume on the disk's storage that was detached from the guest, when an applied revision had the disk.
 func (c *change) detached(s schema.Setting) string {
@@ -182,6 +182,8 @@ func (c *change) removals() {
 			c.note("%s: no longer in the manifest, but its value %s is not what git gave: left alone", key, shown(b.Row, live))
 		case len(rest) > 0 && !b.Row.Family() && !b.Row.Drive():
 			c.partly(b, live)
+		case c.stay[key]:
+			c.differ(b.Row, d)
 		case b.Row.RootOnly(live):
 			c.differ(b.Row, d)
 			c.wait(step.RootOnly, "%s: PVE lets only root@pam itself remove this, no token: run on %s: qm set %d --delete %s", key, c.id.Node, c.id.VMID, key)
@@ -280,6 +282,11 @@ func (c *change) alone(row *schema.Row, key, rest string) {
 func shown(row *schema.Row, live string) string {
 	if row != nil && row.Secret() {
 		return "***"
+	}
+	if row != nil && live != "" {
+		if public := row.SSHKeys(live); public != nil {
+			live = strings.Join(public, ", ")
+		}
 	}
 	live = strings.Join(strings.Fields(live), " ")
 	if r := []rune(live); len(r) > 60 {

@@ -30,7 +30,7 @@ func PlanSince(want, base, given schema.VM, have Observed) step.Plan {
 	switch {
 	case want.Absent():
 		p.absent()
-	case p.foreign() || p.held():
+	case p.foreign() || p.resting() || p.held():
 	case !have.Exists:
 		p.create()
 	default:
@@ -101,10 +101,31 @@ func (p *planner) foreign() bool {
 	return true
 }
 
+// resting tells whether PVE holds a lock under which the config is whole, and nothing is to be done that the lock would refuse:
+// a backup of a guest that is as declared is nobody's business.
+func (p *planner) resting() bool {
+	lock := p.have.Running["lock"]
+	if !p.have.Exists || !slices.Contains([]string{"backup", "snapshot", "snapshot-delete", "suspended"}, lock) {
+		return false
+	}
+	try := *p
+	try.update()
+	if len(try.Steps)+len(try.Waits) > 0 {
+		return false
+	}
+	p.Plan = try.Plan
+	p.note("PVE has locked guest %d (%s)", p.id.VMID, lock)
+	return true
+}
+
 // held tells whether PVE holds a lock on the guest.
 func (p *planner) held() bool {
 	lock := p.have.Running["lock"]
-	if lock != "" {
+	switch lock {
+	case "":
+	case "suspended": // no task holds it: unlocking would lose the saved memory
+		p.wait(step.Locked, "guest %d is suspended to disk, and PVE refuses changes until it goes on: `qm resume %d`", p.want.Spec.VMID, p.want.Spec.VMID)
+	default:
 		p.wait(step.Locked, "PVE has locked guest %d (%s): wait for that to end; if nothing is running any more, `qm unlock %d`", p.want.Spec.VMID, lock, p.want.Spec.VMID)
 	}
 	return lock != ""
@@ -112,7 +133,7 @@ func (p *planner) held() bool {
 
 func (p *planner) create() {
 	if p.want.Spec.UUID != "" && p.want.Adopts() {
-		p.wait(step.Missing, "no guest %d exists on %s: a manifest that states a uuid means a guest that is already there. To have a new one created, take the uuid out", p.id.VMID, p.id.Node)
+		p.wait(step.Missing, "no guest %d exists on %s: a manifest that states a uuid means a guest that is already there, and PVE never changes the vmid of one. To have a new one created, take the uuid out", p.id.VMID, p.id.Node)
 		return
 	}
 	if len(p.givens()) > 0 {
@@ -151,7 +172,7 @@ func (p *planner) mayWrite(row *schema.Row, key, text string) bool {
 func (p *planner) update() {
 	p.ignore()
 	p.compare()
-	c := change{planner: p, set: map[string]string{}}
+	c := change{planner: p, set: map[string]string{}, stay: map[string]bool{}}
 	for _, key := range keys(p.wants) {
 		s := p.wants[key]
 		if s.Source != nil {
