@@ -14,10 +14,16 @@ func Quote(s string) string {
 	if plain {
 		return s
 	}
-	if strings.IndexFunc(s, obeyed) >= 0 { // as bash reads it: what a terminal obeys must not reach one
-		return "$'" + Escaped(strings.NewReplacer(`\`, `\\`, "'", `\x27`).Replace(s)) + "'"
-	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// printed is a word for people, which bash reads back: what a terminal obeys must not reach one. No other shell takes it so,
+// which is why nothing that is run is quoted by it.
+func printed(s string) string {
+	if strings.IndexFunc(s, obeyed) < 0 {
+		return Quote(s)
+	}
+	return "$'" + Escaped(strings.NewReplacer(`\`, `\\`, "'", `\x27`).Replace(s)) + "'"
 }
 
 // Escaped is a text for terminals: control characters but line breaks and tabs, and those that turn the direction of writing,

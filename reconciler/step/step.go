@@ -261,13 +261,13 @@ func options(set map[string]string) string {
 		return schema.CompareKeys(x, y)
 	})
 	for _, k := range keys {
-		v := Quote(set[k])
+		v := printed(set[k])
 		if r, ok := schema.RowOf(k); ok {
 			if r.Secret() {
 				v = "'***'"
 			}
 			if public := r.SSHKeys(set[k]); public != nil { // qm takes the name of a file
-				v = "<(echo " + Quote(strings.Join(public, "\n")) + ")"
+				v = "<(echo " + printed(strings.Join(public, "\n")) + ")"
 			}
 		}
 		b.WriteString(" --" + k + " " + v)
