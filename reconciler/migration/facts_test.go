@@ -237,6 +237,8 @@ func (r *reading) power(words []string) {
 		switch key, value, _ := strings.Cut(w, "="); key {
 		case "masked":
 			r.have.Power.Masked = true
+		case "autostart":
+			r.have.Power.Autostart = value
 		case "graceless":
 			r.have.Power.Graceful = "the unit has no ExecStop"
 		case "text":

@@ -116,6 +116,8 @@ type Power struct {
 	Text   string // what was answered, where the state is unknown
 	// Graceful is "" when a shutdown asks the guest, else why it would not ("the unit has no ExecStop").
 	Graceful string
+	// Autostart is what masking changes of a guest of libvirt or PVE, as PropAutostart notes it: "onboot=1,protection=0". "" for others.
+	Autostart string
 }
 
 // Rates are figures measured in earlier stages, bytes a second and seconds. Boot is from a start of the guest of PVE until its
