@@ -143,7 +143,8 @@ func (v view) sendDisk(d disk, w *work) {
 	s := step.SendSnapshot{
 		Disk: d.Slot, From: v.source(), Snapshot: d.ref(newest), To: v.host, Dataset: zvol, Mark: v.uid,
 		Set: v.receiveAs(d), Rate: v.spec().Transfer.Rate.Bytes,
-		Compressed: v.want.Compressed() && v.both(compressor(d.Source.Compression)), LargeBlocks: d.Source.Volblocksize > 128<<10, EmbeddedData: v.both("embedded_data"),
+		Compressed: v.want.Compressed() && v.both(compressor(d.Source.Compression)), LargeBlocks: d.Source.Volblocksize > 128<<10,
+		EmbeddedData: v.both("embedded_data") && !encrypted(v.have.Target.Staging), // what is encrypted has no embedded blocks, and refuses such streams
 	}
 	if incremental {
 		s.Base = d.ref(base)
