@@ -221,28 +221,6 @@ func manifestSize(n int64) string {
 	return strconv.FormatInt(n, 10) + " bytes"
 }
 
-// slop is what is wanted to be free beside what is predicted.
-const slop = 1.1
-
-func checkSpace(v view) []Finding {
-	free := v.have.Target.Staging.Available
-	if !v.have.Target.Staging.Exists {
-		return nil // said elsewhere
-	}
-	var staging, target int64
-	for _, d := range v.disks {
-		s := v.space(d)
-		staging += max(0, s.Staging-d.Staging.Used)
-		target += max(0, s.Target-d.Target.Used)
-	}
-	need := int64(float64(staging+target) * slop)
-	if need <= free {
-		return []Finding{{Severity: Fine, Text: fmt.Sprintf("%s will be used on %s (%s in staging, %s for the guest's disks), %s are free", bytes(staging+target), v.host, bytes(staging), bytes(target), bytes(free))}}
-	}
-	return blocker(fmt.Sprintf("%s are free in %s on %s, and %s are needed: %s in staging, %s for the guest's disks, and a tenth more", bytes(free), v.spec().Target.Staging, v.host, bytes(need), bytes(staging), bytes(target)),
-		"free space, or trim the guest's file systems on the source first")
-}
-
 func checkPools(v view) (out []Finding) {
 	for _, p := range []struct {
 		host    Host
