@@ -49,6 +49,7 @@ var gates = []gate{
 		return ""
 	}},
 	{step.ProofFailed, proofFailed},
+	{step.StagingTampered, eachDisk(view.covered)}, // else the last writes could not be received
 	{step.NotApproved, notApproved},
 	{step.WindowClosed, windowClosed},
 	{step.TooLong, tooLong},

@@ -358,6 +358,8 @@ func (r *reading) dataset(d *migration.Dataset, words []string, own bool) {
 			delete(d.Local, step.PropMark)
 		case key == "open":
 			d.Openers = append(d.Openers, value)
+		case key == "holder":
+			d.Openers = append(d.Openers, "held by "+value)
 		case w == "device":
 			d.Device = "/dev/zd0"
 		case key == "readonly" || key == "volmode":

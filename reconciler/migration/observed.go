@@ -80,6 +80,8 @@ type Dataset struct {
 	Encryption   string            // "off", or the cipher
 	Key          string            // keystatus: "available", "unavailable", "" when not encrypted
 	Compression  string            // "lz4", "off"
+	Readonly     bool              // set on it, or inherited
+	Volmode      string            // likewise
 	Origin       string            // of a clone
 	Token        *Token            // an interrupted receive
 	Local        map[string]string // properties set here: readonly, volmode, snapdev and our user properties (source local or received)
