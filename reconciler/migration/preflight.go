@@ -213,6 +213,8 @@ func checkSize(v view, d disk) []Finding {
 	switch {
 	case disk.Size.Bytes != want:
 		return blocker(fmt.Sprintf("%s: %s has %s, the guest's disk %s", d.Slot, d.zvol, manifestSize(want), disk.Size), fix+"; it can be grown after the migration")
+	case d.Target.Exists && d.Target.Volsize < want: // the zvol was grown on the way
+		return blocker(fmt.Sprintf("%s: %s has %s, %s %s", d.Slot, d.zvol, manifestSize(want), d.Target.Name, manifestSize(d.Target.Volsize)), fmt.Sprintf("`qm resize %d %s %dM`", v.guest.Spec.VMID, d.Slot, want>>20))
 	case d.Target.Exists && d.Target.Volsize != want:
 		return blocker(fmt.Sprintf("%s: %s has %s, %s %s", d.Slot, d.zvol, manifestSize(want), d.Target.Name, manifestSize(d.Target.Volsize)), "give the guest a fresh disk of that size")
 	}
