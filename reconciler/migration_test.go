@@ -71,7 +71,7 @@ func finalState(want schema.Migration, guest schema.VM, now time.Time) migration
 	final := migration.Snapshot{Name: "reconcile-web101-final", GUID: "7", Holds: []string{want.Tag()}, Props: map[string]string{step.PropMark: want.UID(), step.PropFinal: "yes", step.PropPass: "2"}}
 	zvol := func(name, guid string, local map[string]string, snapshots ...migration.Snapshot) migration.Dataset {
 		local[step.PropMark] = want.UID()
-		return migration.Dataset{Name: name, Exists: true, GUID: guid, Type: "volume", Volsize: 1 << 30, Volblocksize: 16 << 10, Encryption: "off", Local: local, Snapshots: snapshots}
+		return migration.Dataset{Name: name, Exists: true, GUID: guid, Type: "volume", Volsize: 1 << 30, Volblocksize: 16 << 10, Available: 1 << 40, Encryption: "off", Local: local, Snapshots: snapshots}
 	}
 	o := migration.Observed{Now: now, Source: host("mirrors2", "pool0"), Target: host("pve-5", "rpool"), Power: migration.Power{State: "stopped", Masked: true}}
 	o.Target.Staging = migration.Dataset{Name: "rpool/m", Exists: true, Type: "filesystem", Available: 1 << 40, Encryption: "off"}

@@ -111,14 +111,23 @@ func (m Migration) checkDisks(f *faults) {
 				f.add(at+".to", "%s gets two zvols", d.To)
 			}
 		}
+		if name := d.Zvol + m.longestSnapshot(); len(name) > maxZFSName {
+			f.add(at+".zvol", "names of its snapshots get longer than the 255 characters that ZFS allows: %s", name)
+		}
 		if s := m.Spec.Target.Staging; s != "" && m.Spec.Target.Host == m.Spec.Source.Host && (d.Zvol+"/" == s+"/" || strings.HasPrefix(d.Zvol+"/", m.StagingParent()+"/") || strings.HasPrefix(s+"/", d.Zvol+"/")) {
 			f.add(at+".zvol", "%s and the staging dataset %s lie in one another", d.Zvol, s)
 		}
 	}
-	if name := m.StagingZvol("virtio15") + "@reconcile-" + m.Metadata.Name + "-final99"; len(name) > 255 {
+	if name := m.StagingZvol("virtio15") + m.longestSnapshot(); len(name) > maxZFSName {
 		f.add("spec.target.staging", "names below it get longer than the 255 characters that ZFS allows: %s", name)
 	}
 }
+
+// maxZFSName is how long the name of a dataset or snapshot may be.
+const maxZFSName = 255
+
+// longestSnapshot is what is added to the name of a zvol at most.
+func (m Migration) longestSnapshot() string { return "@reconcile-" + m.Metadata.Name + "-final99" }
 
 var diskSlot = leaf(mustField[MigrationDisk]("To"), nil, "").Pattern
 

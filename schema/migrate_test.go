@@ -73,3 +73,19 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 }
+
+// TestLongNames: a zvol of which the first snapshots can be named, and the last cannot, is refused before its guest is stopped.
+func TestLongNames(t *testing.T) {
+	for length, want := range map[int]bool{229: false, 230: true} {
+		m := Migration{Metadata: Metadata{Name: "docker2"}}
+		m.Spec.Target = MigrationTarget{VirtualMachine: "docker2", Staging: "rpool/m"}
+		m.Spec.Source = MigrationSource{Host: "mirrors2", Power: SourcePower{Libvirt: "docker2"}, Disks: []MigrationDisk{{Zvol: "p/" + strings.Repeat("z", length-2), To: "scsi0"}}}
+		said := false
+		for _, f := range m.Validate() {
+			said = said || strings.Contains(f.Text, "longer than the 255 characters")
+		}
+		if said != want {
+			t.Errorf("a zvol's name of %d characters: refused %v: %v", length, said, m.Validate())
+		}
+	}
+}

@@ -38,7 +38,7 @@ func Do(ctx context.Context, h *host.Host, s step.OnHost) error {
 	case step.StartSource:
 		return start(ctx, h, s.Power)
 	case step.MaskSource:
-		return mask(ctx, h, s.Power, !s.Off)
+		return mask(ctx, h, s)
 	default:
 		return fmt.Errorf("%T is no step of a guest's power", s)
 	}
@@ -166,7 +166,8 @@ func start(ctx context.Context, h *host.Host, p schema.SourcePower) error {
 }
 
 // mask keeps the guest from being started, or lets it be started again. Each command may be repeated.
-func mask(ctx context.Context, h *host.Host, p schema.SourcePower, on bool) error {
+func mask(ctx context.Context, h *host.Host, s step.MaskSource) error {
+	p, on := s.Power, !s.Off
 	var script string
 	switch {
 	case p.Command != nil && on:
@@ -175,14 +176,11 @@ func mask(ctx context.Context, h *host.Host, p schema.SourcePower, on bool) erro
 		script = p.Command.Unmask
 	case p.Systemd != "":
 		script = maskUnit(p.Systemd, on)
-	case p.Libvirt != "" && on:
-		script = words("virsh", "autostart", "--disable", p.Libvirt)
-	case p.Libvirt != "":
-		script = words("virsh", "autostart", p.Libvirt)
-	case p.PVE != nil && on:
-		script = fmt.Sprintf("qm set %d --onboot 0 --protection 1", p.PVE.VMID)
-	case p.PVE != nil:
-		script = fmt.Sprintf("qm set %d --delete protection", p.PVE.VMID)
+	case p.Libvirt == "" && p.PVE == nil:
+	case on:
+		script = step.PowerCommand(p, "mask")
+	default:
+		script = step.Unmask(p, s.Was)
 	}
 	if script == "" {
 		return nil

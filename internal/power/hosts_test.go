@@ -82,6 +82,7 @@ func TestEveryWay(t *testing.T) {
 				}
 				return
 			}
+			wants(power.Stopped, false)
 			do(start)
 			if !guest.Running() {
 				t.Error("it does not run")

@@ -5,6 +5,7 @@
 package power
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -157,7 +158,7 @@ func span(text string) (time.Duration, bool) {
 func readLibvirt(text string) migration.Power {
 	state, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	v := pairs(rest, ":")
-	out := migration.Power{State: Unknown, Masked: v["Autostart"] == "disable"}
+	out := migration.Power{State: Unknown, Masked: v["Autostart"] == "disable", Autostart: "autostart=" + cmp.Or(v["Autostart"], "disable")}
 	switch strings.TrimSpace(state) {
 	case "running", "idle", "paused", "in shutdown", "pmsuspended":
 		out.State = Running
@@ -171,7 +172,7 @@ func readLibvirt(text string) migration.Power {
 
 func readPVE(text string) migration.Power {
 	v := pairs(text, ":")
-	out := migration.Power{Masked: v["onboot"] != "1"}
+	out := migration.Power{Masked: v["onboot"] != "1", Autostart: "onboot=" + cmp.Or(v["onboot"], "0") + ",protection=" + cmp.Or(v["protection"], "0")}
 	switch v["status"] {
 	case Running:
 		out.State = Running

@@ -20,7 +20,7 @@ func TestRead(t *testing.T) {
 	for _, c := range []struct {
 		p    schema.SourcePower
 		text string
-		want string // state, masked, graceful or text
+		want string // state, masked, graceful or text, and what masking changes
 	}{
 		{unit, "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n" + stop + "TimeoutStopUSec=10min\nRestart=no\nDropInPaths=\n", "running false "},
 		{unit, "LoadState=loaded\nActiveState=active\n" + stop + "TimeoutStopUSec=1min 30s\n", "running false docker2.service is killed after TimeoutStopSec=1m30s, and the guest may take 5m0s: raise it, or give qmp"},
@@ -36,13 +36,13 @@ func TestRead(t *testing.T) {
 		{unit, "", "unknown false no answer"},
 		{qmp, "LoadState=loaded\nActiveState=active\nExecStop=\nRestart=always\n", "running false docker2.service has Restart=always: systemd would start the guest again after its shutdown; set Restart=no or on-failure"},
 		{qmp, "LoadState=loaded\nActiveState=active\nExecStop=\nRestart=on-failure\nTimeoutStopUSec=5s\n", "running false "},
-		{domain, "running\n\nId: 3\nAutostart:      enable\n", "running false "},
-		{domain, "paused\n\nAutostart:      disable\n", "running true "},
-		{domain, "shut off\n\nAutostart:      disable\n", "stopped true "},
+		{domain, "running\n\nId: 3\nAutostart:      enable\n", "running false autostart=enable"},
+		{domain, "paused\n\nAutostart:      disable\n", "running true autostart=disable"},
+		{domain, "shut off\n\nAutostart:      disable\n", "stopped true autostart=disable"},
 		{domain, "error: failed to connect to the hypervisor\n", "unknown false error: failed to connect to the hypervisor"},
-		{guest, "status: running\nname: docker2\nonboot: 1\n", "running false "},
-		{guest, "status: running\nlock: backup\nname: docker2\n", "running true PVE holds the lock backup on the guest"},
-		{guest, "status: stopped\nname: docker2\nonboot: 0\nprotection: 1\n", "stopped true "},
+		{guest, "status: running\nname: docker2\nonboot: 1\n", "running false onboot=1,protection=0"},
+		{guest, "status: running\nlock: backup\nname: docker2\n", "running true PVE holds the lock backup on the guestonboot=0,protection=0"},
+		{guest, "status: stopped\nname: docker2\nonboot: 0\nprotection: 1\n", "stopped true onboot=0,protection=1"},
 		{guest, "Configuration file 'nodes/x/qemu-server/117.conf' does not exist\n", "unknown false Configuration file 'nodes/x/qemu-server/117.conf' does not exist"},
 		{own, "some banner\nrunning\n", "running false "},
 		{own, "stopped\n", "stopped false "},
@@ -52,7 +52,7 @@ func TestRead(t *testing.T) {
 		{schema.SourcePower{}, "", "unknown false the manifest does not say how the guest is looked at"},
 	} {
 		have := Read(c.p, c.text, 5*time.Minute)
-		if text := fmt.Sprintf("%s %v %s", have.State, have.Masked, have.Graceful+have.Text); text != c.want {
+		if text := fmt.Sprintf("%s %v %s", have.State, have.Masked, have.Graceful+have.Text+have.Autostart); text != c.want {
 			t.Errorf("%q:\nwant %s\nhave %s", c.text, c.want, text)
 		}
 	}

@@ -61,6 +61,10 @@ func parseDataset(name, text string) (migration.Dataset, error) {
 			d.Encryption = p.value
 		case "keystatus":
 			d.Key = absent(p.value)
+		case "readonly":
+			d.Readonly = p.value == "on"
+		case "volmode":
+			d.Volmode = p.value
 		case "compression":
 			d.Compression = p.value
 		case "origin":

@@ -75,7 +75,7 @@ func removeTarget(v view) (w work) {
 }
 
 // sourceMarks are the user properties that a migration sets on the source's zvols.
-var sourceMarks = []string{step.PropShutdown, step.PropTarget, step.PropFence, step.PropRolledBack, step.PropMark}
+var sourceMarks = []string{step.PropShutdown, step.PropTarget, step.PropAutostart, step.PropFence, step.PropRolledBack, step.PropMark}
 
 // targetMarks are those that a target keeps which is not removed.
 var targetMarks = []string{step.PropStarted, step.PropCopied, step.PropCopying, step.PropHash, step.PropMismatch, step.PropProgress, step.PropSource, step.PropMark}

@@ -68,7 +68,7 @@ func prove(v view) (w work) {
 		case !ok || v.expected(d) != "":
 		case v.want.Proves():
 			w.add(v.hashOf(d, v.source(), d.ref(final), d.Source.Volsize))
-		default:
+		case d.holds(final.GUID): // not beside its copy: both read it through the same clone
 			w.add(v.hashOf(d, v.host, v.stagingRef(d, d.staged[final.GUID]), d.Source.Volsize))
 		}
 	}

@@ -49,6 +49,7 @@ var gates = []gate{
 		return ""
 	}},
 	{step.ProofFailed, proofFailed},
+	{step.StagingTampered, eachDisk(view.covered)}, // else the last writes could not be received
 	{step.NotApproved, notApproved},
 	{step.WindowClosed, windowClosed},
 	{step.TooLong, tooLong},
@@ -127,7 +128,11 @@ const askGrace = 30 * time.Second
 func cutover(v view) (w work) {
 	switch {
 	case !v.noted():
-		w.add(v.set(v.source(), v.zvols(), map[string]string{step.PropShutdown: cmp.Or(v.shutdown(), v.here()), step.PropMark: v.uid, step.PropTarget: v.assignment()}))
+		set := map[string]string{step.PropShutdown: cmp.Or(v.shutdown(), v.here()), step.PropMark: v.uid, step.PropTarget: v.assignment()}
+		if was := cmp.Or(v.autostart(), v.have.Power.Autostart); was != "" {
+			set[step.PropAutostart] = was
+		}
+		w.add(v.set(v.source(), v.zvols(), set))
 	case v.running():
 		timeout := v.want.ShutdownTimeout().Duration
 		left := timeout + askGrace - v.down()

@@ -63,6 +63,10 @@ func (v view) unfit(d disk) (reason, why string) {
 	switch {
 	case !t.Exists:
 		return step.Missing, fmt.Sprintf("there is no zvol behind %s on %s: its storage has to be a zfspool there", orUnknown(d.Volid), v.host)
+	case t.Readonly:
+		return step.Missing, fmt.Sprintf("%s is read-only, so that nothing can be copied into it: `zfs inherit readonly` or `zfs set readonly=off` on %s, or on what is above it", t.Name, v.host)
+	case t.Volmode == "none":
+		return step.Missing, fmt.Sprintf("%s has no device (volmode=none), so that nothing can be copied into it: `zfs set volmode=default` on it or on what is above it on %s", t.Name, v.host)
 	case mark != "" && mark != v.uid:
 		return step.Foreign, fmt.Sprintf("%s belongs to another migration (%s=%s)", t.Name, step.PropMark, mark)
 	case mark == v.uid && t.Local[step.PropSource] != d.Source.GUID && t.Local[step.PropSource] != "":

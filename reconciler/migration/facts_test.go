@@ -237,6 +237,8 @@ func (r *reading) power(words []string) {
 		switch key, value, _ := strings.Cut(w, "="); key {
 		case "masked":
 			r.have.Power.Masked = true
+		case "autostart":
+			r.have.Power.Autostart = value
 		case "graceless":
 			r.have.Power.Graceful = "the unit has no ExecStop"
 		case "text":
@@ -327,6 +329,12 @@ func (r *reading) dataset(d *migration.Dataset, words []string, own bool) {
 			d.Volsize = size(r.t, value)
 		case key == "ref":
 			d.Referenced = size(r.t, value)
+		case key == "free":
+			d.Available = size(r.t, value)
+		case w == "thick":
+			d.RefReserv = d.Volsize
+		case w == "elsewhere":
+			d.Name = strings.Replace(d.Name, "rpool/data", "tank", 1)
 		case key == "used":
 			d.Used = size(r.t, value)
 		case key == "guid":
@@ -350,6 +358,8 @@ func (r *reading) dataset(d *migration.Dataset, words []string, own bool) {
 			delete(d.Local, step.PropMark)
 		case key == "open":
 			d.Openers = append(d.Openers, value)
+		case key == "holder":
+			d.Openers = append(d.Openers, "held by "+value)
 		case w == "device":
 			d.Device = "/dev/zd0"
 		case key == "readonly" || key == "volmode":
@@ -476,7 +486,7 @@ func (r *reading) vm(word string) {
 		d.Volid = volid(r.have.VM.Running[d.Slot])
 		d.Target = migration.Dataset{
 			Name: "rpool/data/" + strings.TrimPrefix(d.Volid, "local-zfs:"), Exists: true, GUID: fmt.Sprintf("500%d", i), Type: "volume", Volsize: r.guest.Spec.Disks[d.Slot].Size.Bytes,
-			Volblocksize: 16 << 10, Referenced: 56 << 10, Compression: "lz4", Local: map[string]string{step.PropMark: r.want.UID(), step.PropSource: d.Source.GUID},
+			Volblocksize: 16 << 10, Referenced: 56 << 10, Available: 4 * tib, Compression: "lz4", Local: map[string]string{step.PropMark: r.want.UID(), step.PropSource: d.Source.GUID},
 		}
 	}
 }

@@ -73,6 +73,9 @@ func (v view) forecast() Forecast {
 	f.Parts = append(f.Parts, Part{"copy", copied})
 	// What the target should hold is hashed while it is written, the target after that.
 	hashed := seconds(float64(size) / rate("proof", r.Hash, assumedHash))
+	if !v.want.Proves() { // then both are on one host, and hashed after the copy
+		copied = 0
+	}
 	f.Parts = append(f.Parts, Part{"proof", max(0, hashed-copied) + hashed})
 	span("boot", r.Boot, assumedBoot)
 	f.Parts, f.Assumed = append(f.Parts, Part{"checks", overhead}), append(f.Assumed, "checks")

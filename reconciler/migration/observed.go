@@ -80,6 +80,8 @@ type Dataset struct {
 	Encryption   string            // "off", or the cipher
 	Key          string            // keystatus: "available", "unavailable", "" when not encrypted
 	Compression  string            // "lz4", "off"
+	Readonly     bool              // set on it, or inherited
+	Volmode      string            // likewise
 	Origin       string            // of a clone
 	Token        *Token            // an interrupted receive
 	Local        map[string]string // properties set here: readonly, volmode, snapdev and our user properties (source local or received)
@@ -116,6 +118,8 @@ type Power struct {
 	Text   string // what was answered, where the state is unknown
 	// Graceful is "" when a shutdown asks the guest, else why it would not ("the unit has no ExecStop").
 	Graceful string
+	// Autostart is what masking changes of a guest of libvirt or PVE, as PropAutostart notes it: "onboot=1,protection=0". "" for others.
+	Autostart string
 }
 
 // Rates are figures measured in earlier stages, bytes a second and seconds. Boot is from a start of the guest of PVE until its

@@ -113,12 +113,22 @@ func checkSourceZvol(v view, d disk) []Finding {
 		return blocker(fmt.Sprintf("%s: there is no %s on %s", d.Slot, d.zvol, v.source()), "correct spec.source.disks")
 	case s.Type != "volume":
 		return blocker(fmt.Sprintf("%s: %s is a %s, not a zvol", d.Slot, d.zvol, s.Type), "correct spec.source.disks")
+	case len(d.holders()) > 0 && !v.began():
+		return blocker(fmt.Sprintf("%s: %s is in use on %s itself (%s), and would stay open when the guest is off", d.Slot, d.zvol, v.source(), strings.Join(d.holders(), ", ")),
+			"end that (`vgchange -an`, `mdadm --stop`, `umount`), and keep the host from doing it again (global_filter in lvm.conf)")
 	case len(s.Openers) > 1 && v.running():
 		return warning(fmt.Sprintf("%s: several processes have %s open: %s", d.Slot, d.zvol, strings.Join(s.Openers, ", ")), "only the guest's may stay")
 	case len(s.Openers) == 0 && v.running() && s.Device != "":
 		return warning(fmt.Sprintf("%s: the guest runs, but nothing has %s open", d.Slot, d.zvol), "is it this guest's disk?")
 	}
 	return nil
+}
+
+// holders are what the host itself has on a source's zvol: a mount, a volume group that was found in it.
+func (d disk) holders() []string {
+	return slices.DeleteFunc(slices.Clone(d.Source.Openers), func(who string) bool {
+		return !strings.HasPrefix(who, "held by ") && !strings.HasPrefix(who, "mounted on ")
+	})
 }
 
 // checkOwnership: what another migration has marked is not touched.
@@ -203,6 +213,8 @@ func checkSize(v view, d disk) []Finding {
 	switch {
 	case disk.Size.Bytes != want:
 		return blocker(fmt.Sprintf("%s: %s has %s, the guest's disk %s", d.Slot, d.zvol, manifestSize(want), disk.Size), fix+"; it can be grown after the migration")
+	case d.Target.Exists && d.Target.Volsize < want: // the zvol was grown on the way
+		return blocker(fmt.Sprintf("%s: %s has %s, %s %s", d.Slot, d.zvol, manifestSize(want), d.Target.Name, manifestSize(d.Target.Volsize)), fmt.Sprintf("`qm resize %d %s %dM`", v.guest.Spec.VMID, d.Slot, want>>20))
 	case d.Target.Exists && d.Target.Volsize != want:
 		return blocker(fmt.Sprintf("%s: %s has %s, %s %s", d.Slot, d.zvol, manifestSize(want), d.Target.Name, manifestSize(d.Target.Volsize)), "give the guest a fresh disk of that size")
 	}
@@ -219,28 +231,6 @@ func manifestSize(n int64) string {
 		}
 	}
 	return strconv.FormatInt(n, 10) + " bytes"
-}
-
-// slop is what is wanted to be free beside what is predicted.
-const slop = 1.1
-
-func checkSpace(v view) []Finding {
-	free := v.have.Target.Staging.Available
-	if !v.have.Target.Staging.Exists {
-		return nil // said elsewhere
-	}
-	var staging, target int64
-	for _, d := range v.disks {
-		s := v.space(d)
-		staging += max(0, s.Staging-d.Staging.Used)
-		target += max(0, s.Target-d.Target.Used)
-	}
-	need := int64(float64(staging+target) * slop)
-	if need <= free {
-		return []Finding{{Severity: Fine, Text: fmt.Sprintf("%s will be used on %s (%s in staging, %s for the guest's disks), %s are free", bytes(staging+target), v.host, bytes(staging), bytes(target), bytes(free))}}
-	}
-	return blocker(fmt.Sprintf("%s are free in %s on %s, and %s are needed: %s in staging, %s for the guest's disks, and a tenth more", bytes(free), v.spec().Target.Staging, v.host, bytes(need), bytes(staging), bytes(target)),
-		"free space, or trim the guest's file systems on the source first")
 }
 
 func checkPools(v view) (out []Finding) {

@@ -74,13 +74,29 @@ func unfence(v view) (w work) {
 	return w
 }
 
-// unmasked: the mask is of no more concern once the guest runs.
-func unmasked(v view) bool { return v.running() || !v.masks() || !v.have.Power.Masked }
+// autostart is what was set on the guest before it was masked; "" when that was not noted.
+func (v view) autostart() string {
+	for _, d := range v.disks {
+		if was := d.Source.Local[step.PropAutostart]; was != "" {
+			return was
+		}
+	}
+	return ""
+}
+
+// unmasked: the guest may be started as before. What it was before decides where that is known: one that did not start with its
+// host then looks masked without being it. Else the mask is of no more concern once the guest runs.
+func unmasked(v view) bool {
+	if was, is := v.autostart(), v.have.Power.Autostart; was != "" && is != "" {
+		return is == was
+	}
+	return v.running() || !v.masks() || !v.have.Power.Masked
+}
 
 func unmaskedForAbort(v view) bool { return !v.began() || unmasked(v) }
 
 func unmask(v view) work {
-	return work{steps: []step.Step{step.MaskSource{Host: v.source(), Power: v.spec().Source.Power, Off: true}}}
+	return work{steps: []step.Step{step.MaskSource{Host: v.source(), Power: v.spec().Source.Power, Off: true, Was: v.autostart()}}}
 }
 
 func sourceRuns(v view) bool { return v.running() || !v.began() }
@@ -105,7 +121,11 @@ func startSource(v view) work {
 }
 
 func forgetCutover(v view) work {
-	return work{steps: []step.Step{v.set(v.source(), v.zvols(), nil, step.PropShutdown, step.PropTarget)}}
+	over := []string{step.PropShutdown, step.PropTarget}
+	if v.autostart() != "" {
+		over = append([]string{step.PropAutostart}, over...)
+	}
+	return work{steps: []step.Step{v.set(v.source(), v.zvols(), nil, over...)}}
 }
 
 // cancelled tells whether a cutover that began has not reached the guest yet, and may not go on: the approval is another

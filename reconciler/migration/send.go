@@ -143,7 +143,8 @@ func (v view) sendDisk(d disk, w *work) {
 	s := step.SendSnapshot{
 		Disk: d.Slot, From: v.source(), Snapshot: d.ref(newest), To: v.host, Dataset: zvol, Mark: v.uid,
 		Set: v.receiveAs(d), Rate: v.spec().Transfer.Rate.Bytes,
-		Compressed: v.want.Compressed() && v.both(compressor(d.Source.Compression)), LargeBlocks: d.Source.Volblocksize > 128<<10, EmbeddedData: v.both("embedded_data"),
+		Compressed: v.want.Compressed() && v.both(compressor(d.Source.Compression)), LargeBlocks: d.Source.Volblocksize > 128<<10,
+		EmbeddedData: v.both("embedded_data") && !encrypted(v.have.Target.Staging), // what is encrypted has no embedded blocks, and refuses such streams
 	}
 	if incremental {
 		s.Base = d.ref(base)
@@ -172,13 +173,11 @@ func (v view) sendDisk(d disk, w *work) {
 // increment sends from the common snapshot, which has to be the newest of the staging zvol, and untouched. Newer ones of
 // ours, which the source has lost, go; those of others stay until their owner removes them.
 func (v view) increment(d disk, s step.SendSnapshot, w *work) {
-	newer := d.Staging.Snapshots[1+slices.IndexFunc(d.Staging.Snapshots, func(x Snapshot) bool { return x.GUID == s.Base.GUID }):]
-	foreign := v.foreign(newer)
+	newer := d.newer(s.Base.GUID)
 	base := d.staged[s.Base.GUID]
-	switch {
-	case len(foreign) > 0:
-		w.wait(step.StagingTampered, fmt.Sprintf("%s has snapshots that are not this migration's (%s), and newer than the last one received, so that nothing can be received on top of them: remove them with `zfs destroy` on %s",
-			s.Dataset, names(foreign), v.host))
+	switch why := v.covered(d); {
+	case why != "":
+		w.wait(step.StagingTampered, why)
 	case len(newer) > 0:
 		var refs []step.SnapshotRef
 		for _, x := range newer {
@@ -191,6 +190,25 @@ func (v view) increment(d disk, s step.SendSnapshot, w *work) {
 	default:
 		w.add(s)
 	}
+}
+
+// newer are the snapshots of the staging zvol after one.
+func (d disk) newer(guid string) []Snapshot {
+	return d.Staging.Snapshots[1+slices.IndexFunc(d.Staging.Snapshots, func(s Snapshot) bool { return s.GUID == guid }):]
+}
+
+// covered is why nothing can be received on top of what was; "" when it can.
+func (v view) covered(d disk) string {
+	s, ok := d.received()
+	if !ok {
+		return ""
+	}
+	foreign := v.foreign(d.newer(s.GUID))
+	if len(foreign) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s has snapshots that are not this migration's (%s), and newer than the last one received, so that nothing can be received on top of them: remove them with `zfs destroy` on %s",
+		v.want.StagingZvol(d.Slot), names(foreign), v.host)
 }
 
 // foreign lists snapshots of a staging zvol that were not received.

@@ -164,7 +164,7 @@ func (w *world) observe() migration.Observed {
 }
 
 func (w *world) show(d *dataset) migration.Dataset {
-	out := migration.Dataset{Name: d.name, Exists: true, GUID: d.guid, Type: d.kind, Local: maps.Clone(d.props)}
+	out := migration.Dataset{Name: d.name, Exists: true, GUID: d.guid, Type: d.kind, Available: 4 * tib, Local: maps.Clone(d.props)}
 	if d.kind == "volume" {
 		out.Volsize = 1 << 30
 		if d.writes > 0 {

@@ -135,7 +135,8 @@ type StartSource struct {
 type MaskSource struct {
 	Host  string
 	Power schema.SourcePower
-	Off   bool // unmask
+	Off   bool   // unmask
+	Was   string // to unmask: PropAutostart
 }
 
 // DestroyDataset destroys a dataset that is ours. It is looked at again first: another guid, another mark, or a snapshot
@@ -316,7 +317,7 @@ func (s StartSource) String() string { return on(s.Host, PowerCommand(s.Power, "
 
 func (s MaskSource) String() string {
 	if s.Off {
-		return on(s.Host, PowerCommand(s.Power, "unmask"))
+		return on(s.Host, Unmask(s.Power, s.Was))
 	}
 	return on(s.Host, PowerCommand(s.Power, "mask"))
 }

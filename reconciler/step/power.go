@@ -2,6 +2,7 @@ package step
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ustclug/pve-reconcile/schema"
 )
@@ -34,9 +35,28 @@ func PowerCommand(p schema.SourcePower, verb string) string {
 		case "mask":
 			return fmt.Sprintf("qm set %d --onboot 0 --protection 1", p.PVE.VMID)
 		case "unmask":
-			return fmt.Sprintf("qm set %d --delete protection", p.PVE.VMID)
+			return fmt.Sprintf("qm set %d --onboot 1 --delete protection", p.PVE.VMID)
 		}
 		return fmt.Sprintf("qm %s %d", verb, p.PVE.VMID)
 	}
 	return ":"
+}
+
+// Unmask is the command that takes a mask back. was is what the guest's host had set before, as PropAutostart keeps it; "" where
+// that was not noted: then the guest started with its host.
+func Unmask(p schema.SourcePower, was string) string {
+	switch {
+	case p.Libvirt != "" && strings.Contains(was, "autostart=disable"):
+		return PowerCommand(p, "mask")
+	case p.PVE != nil && was != "":
+		text := fmt.Sprintf("qm set %d --onboot 0", p.PVE.VMID)
+		if strings.Contains(was, "onboot=1") {
+			text = fmt.Sprintf("qm set %d --onboot 1", p.PVE.VMID)
+		}
+		if strings.Contains(was, "protection=1") {
+			return text + " --protection 1"
+		}
+		return text + " --delete protection"
+	}
+	return PowerCommand(p, "unmask")
 }

@@ -13,6 +13,7 @@ const (
 	PropPass       = PropPrefix + "pass"       // snapshots of the source: 1 for the first stream, then one more each
 	PropFinal      = PropPrefix + "final"      // yes on a snapshot taken after the guest was shut down
 	PropShutdown   = PropPrefix + "shutdown"   // source zvols: when the cutover began; set before the guest is asked to shut down
+	PropAutostart  = PropPrefix + "autostart"  // source zvols: what was set on a guest of libvirt or PVE before it was masked, "onboot=1,protection=0"
 	PropFence      = PropPrefix + "fence"      // source zvols: what was set there before the fence, "readonly=-,volmode=default"
 	PropRolledBack = PropPrefix + "rolledback" // source zvols: when a cutover was taken back, the hash of its plan, and why
 	PropCopying    = PropPrefix + "copying"    // target zvols: guid of the snapshot a copy of which was begun

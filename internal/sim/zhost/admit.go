@@ -30,6 +30,8 @@ func (r *receiving) admit() *refusal {
 		return refuse("cannot open '%s': dataset does not exist\n%sunable to restore to destination", up, r.title())
 	case d == nil && p.sets[up].key != nil && !p.sets[up].key.loaded && r.head.Cipher == "":
 		return refuse("%sinherited key must be loaded", r.title())
+	case d == nil && p.sets[up].key != nil && r.head.Cipher == "" && strings.Contains(r.head.Flags, "e"):
+		return refuse("%sincompatible embedded data stream feature with encrypted receive.", r.title())
 	case d == nil:
 		return r.roomFor(p.sets[up])
 	case !r.o.has('F'):

@@ -20,7 +20,7 @@
 //	vg NAME SIZE FREE LVS, pv VG NAME SIZE FREE, thin VG LV SIZE DATA% METASIZE META%
 //	skew 2h (of its clock), machine aarch64 (what uname says)
 //	guest NAME disks=ZVOL,... systemd=UNIT qmp=PATH libvirt=DOMAIN vmid=N running deaf hard slow=5s
-//	    writes=64K every=100ms trim=30% agent-after=2s no-agent
+//	    writes=64K every=100ms trim=30% agent-after=2s no-agent no-onboot protected
 //
 // A layout is of stripes "disk:N", mirrors "mirror:N" or "raidz1:N" to "raidz3:N", one a top-level vdev. A zvol is sparse
 // unless it says thick, and holds that share of bytes that do not compress.

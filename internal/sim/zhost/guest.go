@@ -236,7 +236,7 @@ func (h *Host) readGuest(words []string) error {
 	runs := false
 	texts := map[string]*string{"systemd": &g.Systemd, "qmp": &g.QMP, "libvirt": &g.Libvirt}
 	spans := map[string]*time.Duration{"slow": &g.Slow, "every": &g.Every, "agent-after": &g.Late}
-	flags := map[string]*bool{"running": &runs, "deaf": &g.Deaf, "hard": &g.NoStop, "no-agent": &g.NoAgent}
+	flags := map[string]*bool{"running": &runs, "deaf": &g.Deaf, "hard": &g.NoStop, "no-agent": &g.NoAgent, "protected": &g.locked}
 	for _, word := range words[1:] {
 		key, value, valued := strings.Cut(word, "=")
 		var err error
@@ -249,6 +249,8 @@ func (h *Host) readGuest(words []string) error {
 			*flags[key] = true
 		case key == "disks":
 			g.Disks = strings.Split(value, ",")
+		case word == "no-onboot":
+			g.onboot = false
 		case key == "vmid":
 			g.VMID, err = strconv.Atoi(value)
 		case key == "writes":
@@ -257,7 +259,7 @@ func (h *Host) readGuest(words []string) error {
 			g.Trim, err = strconv.ParseFloat(strings.TrimSuffix(value, "%"), 64)
 			g.Trim /= 100
 		default:
-			err = errors.New("unknown word; known are disks=, systemd=, qmp=, libvirt=, vmid=, running, deaf, hard, no-agent, slow=, every=, agent-after=, writes=, trim=")
+			err = errors.New("unknown word; known are disks=, systemd=, qmp=, libvirt=, vmid=, running, deaf, hard, no-agent, no-onboot, protected, slow=, every=, agent-after=, writes=, trim=")
 		}
 		if err != nil {
 			return fmt.Errorf("guest %s: %s: %w", g.Name, word, err)

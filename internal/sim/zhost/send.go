@@ -219,7 +219,7 @@ func (s sending) begin() begin {
 	d := s.to.of
 	b := begin{
 		Name: s.to.full(), GUID: s.to.guid, From: s.fromGUID, Volsize: s.to.volsize, Blocksize: d.blocksize, Created: s.to.created.Unix(),
-		Flags: s.flags, File: !d.volume,
+		Flags: s.features(), File: !d.volume,
 	}
 	if s.token != nil {
 		b.Resume, b.Offset = true, s.token.Offset
@@ -366,4 +366,12 @@ func (c *call) progress(o options, name string, m *meter) (stop func()) {
 		close(done)
 		<-ended
 	}
+}
+
+// features are the flags that the stream shows: blocks of what is encrypted are never embedded.
+func (s sending) features() string {
+	if s.to.of.key != nil {
+		return strings.ReplaceAll(s.flags, "e", "")
+	}
+	return s.flags
 }
