@@ -404,6 +404,25 @@ func TestSourceAway(t *testing.T) {
 		if s.Status().Source.Error != "" {
 			t.Error("still told to be away")
 		}
+		// it is away, and back with what is not followed in full: that is said last
+		s.fail(errors.New("git: no answer"))
+		time.Sleep(time.Hour)
+		s.push("r2", "web101: cpu: {cores: 2}")
+		s.mu.Lock()
+		s.files["r2"]["broken.yaml"] = "kind: [\n"
+		s.broken = nil
+		s.mu.Unlock()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		var reasons []string
+		for _, e := range s.heard() {
+			if e.Type == reconciler.EventSource {
+				reasons = append(reasons, e.Reason)
+			}
+		}
+		if got := strings.Join(reasons, " "); got != "NotFollowed Followed NotFollowed Followed NotFollowed" {
+			t.Errorf("told %s", got)
+		}
 	})
 }
 
