@@ -25,6 +25,9 @@ type glance struct {
 	err    error
 }
 
+// failedFresh is how long it counts that a cluster did not answer: less than any pause before a retry.
+const failedFresh = 500 * time.Millisecond
+
 // NewAround asks nobody yet: each cluster is asked when a round needs it.
 func (r *Reconciler) NewAround() *Around {
 	a := &Around{Reconciler: r, glances: map[string]*glance{}}
@@ -53,7 +56,11 @@ func (a *Around) Glance(ctx context.Context, cluster string) (vm.Census, error) 
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.at.IsZero() && (a.Fresh == 0 || a.Now().Sub(g.at) < a.Fresh) {
+	fresh := a.Fresh
+	if g.err != nil { // those that wait for the same answer share it; who tries again later is to ask
+		fresh = min(fresh, failedFresh)
+	}
+	if !g.at.IsZero() && (a.Fresh == 0 || a.Now().Sub(g.at) < fresh) {
 		return g.census, g.err
 	}
 	census, err := a.World.Census(ctx, cluster)

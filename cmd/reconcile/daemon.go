@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -187,10 +188,22 @@ func (d *daemon) heed(ctx context.Context) {
 			return
 		case <-hup:
 			d.log.Info("told by SIGHUP to look now")
+			d.comparedToFile()
 			systemd("RELOADING=1", sd.SdNotifyMonotonicUsec())
 			d.current().Look(nil)
 			systemd(ready)
 		}
+	}
+}
+
+// comparedToFile says when the config file is another one than this daemon has read: who edited it may take a SIGHUP for
+// enough.
+func (d *daemon) comparedToFile() {
+	switch now, err := loadConfig(d.file); {
+	case err != nil:
+		d.log.Warn("the config file cannot be used any more; what was read at the start is in force, and the next start would fail", zap.Error(err))
+	case !reflect.DeepEqual(now, d.config):
+		d.log.Warn("the config file was changed since the start: what was read then is in force until a restart", zap.String("file", d.file))
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 
 // program is the live world of one run, built from the config file.
 type program struct {
+	file       string // that config was read from
 	config     config.Config
 	log        *zap.Logger
 	source     *source.Source
@@ -75,7 +76,7 @@ func assemble(c common, stderr io.Writer) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &program{config: conf, log: log, clusters: map[string]*pve.Cluster{}}
+	p := &program{file: c.file, config: conf, log: log, clusters: map[string]*pve.Cluster{}}
 	nodes, driftPolicy := map[string][]string{}, map[string]string{}
 	var errs []error
 	for name, settings := range conf.Clusters {
@@ -143,6 +144,10 @@ func connect(name string, c config.Cluster, conf config.Config, log *zap.Logger)
 	}
 	o := pve.Options{
 		Name: name, Endpoint: c.Endpoint, Token: token.ID + "=" + token.Value.Reveal(), TokenFrom: cmp.Or(c.TokenFile, "environment variable "+c.TokenEnv), Fingerprint: c.Fingerprint,
+		ReadToken: func() (string, error) {
+			token, err := secret.Token(c)
+			return token.ID + "=" + token.Value.Reveal(), err
+		},
 		Connections: conf.Limits.Cluster,
 		TaskTimeout: time.Duration(conf.Policies.TaskTimeout), ShutdownTimeout: time.Duration(conf.Policies.ShutdownTimeout), Log: log,
 	}

@@ -310,7 +310,7 @@ func TestBadListOfSignersBlocks(t *testing.T) {
 func TestStateOfANewerFormatIsRefused(t *testing.T) {
 	y := newYard(t)
 	y.commit("first")
-	for text, want := range map[string]string{`{"version":2}`: "has format 2, this program knows 1", `{`: "is damaged", `{}`: "has format 0"} {
+	for text, want := range map[string]string{`{"version":2}`: "has format 2, this program knows 1", `{`: "is damaged", `{}`: "is damaged (it has no version)"} {
 		if err := os.MkdirAll(y.stateDir, 0o700); err != nil {
 			t.Fatal(err)
 		}

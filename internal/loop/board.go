@@ -84,18 +84,36 @@ func (b *board) unattended(objects []reconciler.Object, now time.Time) (news []r
 }
 
 // flush writes what is in sync to the ledger, and since when conditions are as they are. What a crash loses of it is found
-// again by the next look.
+// again by the next look. What cannot be written is tried again each time, and told once.
 func (l *Loop) flush() {
-	if err := l.Reconciler.Ledger.Flush(); err != nil {
-		l.Log.Error("what is in sync could not be noted", zap.Error(err))
-	}
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
+	l.unwritten("what is in sync", l.Reconciler.Ledger.Flush())
 	before, now := l.board.turn()
 	if now == nil {
 		return
 	}
-	if err := Keep(l.State, before, now); err != nil {
-		l.Log.Error("since when conditions are as they are could not be noted", zap.Error(err))
+	err := Keep(l.State, before, now)
+	if err != nil {
+		l.board.lost(before)
 	}
+	l.unwritten("since when conditions are as they are", err)
+}
+
+// unwritten says that something could not be noted in the state directory, and that it is again.
+func (l *Loop) unwritten(what string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	switch was := l.trouble[what]; {
+	case text == was:
+	case text == "":
+		l.Log.Info(what + " is noted again")
+	default:
+		l.Log.Error(what+" could not be noted; that is tried again", zap.Error(err))
+	}
+	l.trouble[what] = text
 }
 
 // turn is what was written last and what is to be written now; nil when nothing was set since.
@@ -114,4 +132,11 @@ func (b *board) turn() (before, now map[string][]reconciler.Condition) {
 	}
 	b.before = now
 	return before, now
+}
+
+// lost says that what turn returned could not be written: the next turn returns it again.
+func (b *board) lost(before map[string][]reconciler.Condition) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.before, b.moved = before, true
 }

@@ -20,16 +20,39 @@ func (l *Loop) look(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	seen := err == nil
+	seen, taken := err == nil, false
 	if now := l.now(); rev.Commit != "" && (now == nil || now.revision.Commit != rev.Commit || l.cleared(ctx, now)) {
 		if e := l.take(ctx, rev); e != nil && ctx.Err() == nil {
 			l.told(rev.Commit, seen, e)
 			return
 		}
+		taken = true
 	}
-	if ctx.Err() == nil {
-		l.told("", seen, err)
+	if ctx.Err() != nil {
+		return
 	}
+	if over := l.told("", seen, err); err == nil && (taken || over) {
+		l.partly()
+	}
+}
+
+// partly says what of the revision that is followed is held back. It comes after all else that is said of the source, which
+// would take it back.
+func (l *Loop) partly() {
+	var text string
+	now := l.now()
+	switch {
+	case now == nil:
+		return
+	case now.pass.Finding != nil:
+		text = "followed, but for what vanished from it: " + now.pass.Finding.Error()
+	case now.pass.Set.Unread: // there may be an object in it, but nobody can tell which
+		text = "followed, but for a file that cannot be read as an object: " + FirstProblem(now.pass.Set.Problems, "") + "; nothing counts as removed until that is mended"
+	default:
+		return
+	}
+	l.Log.Warn("the source is not followed in full", zap.String("why", text))
+	l.emit(reconciler.Event{Type: reconciler.EventSource, Reason: "NotFollowed", Message: text, Revision: now.revision.Commit})
 }
 
 // cleared tells whether something stood against the revision that is followed, and no longer does: somebody acknowledged it.
@@ -64,11 +87,6 @@ func (l *Loop) take(ctx context.Context, rev source.Revision) error {
 	l.Log.Info("following revision", zap.String("revision", rev.Short()), zap.String("subject", rev.Subject), zap.String("author", rev.Author),
 		zap.Int("objects", len(keys)), zap.Int("problems", len(in.Set.Problems)))
 	l.emit(reconciler.Event{Type: reconciler.EventRevision, Revision: rev.Commit, Author: rev.Author, Subject: rev.Subject})
-	if in.Set.Unread { // there may be an object in it, but nobody can tell which
-		text := "followed, but for a file that cannot be read as an object: " + FirstProblem(in.Set.Problems, "") + "; nothing counts as removed until that is mended"
-		l.Log.Warn("the source is not followed in full", zap.String("why", text))
-		l.emit(reconciler.Event{Type: reconciler.EventSource, Reason: "NotFollowed", Message: text, Revision: rev.Commit})
-	}
 	l.queue.Keep(keys)
 	l.queue.Urge(changed...)
 	if before != nil {
@@ -148,8 +166,8 @@ func (l *Loop) moved(m Move) {
 	}
 }
 
-// told keeps how it stands with the source, and says so when that is news.
-func (l *Loop) told(refused string, seen bool, err error) {
+// told keeps how it stands with the source, and says so when that is news. over tells that what stood against it does no longer.
+func (l *Loop) told(refused string, seen bool, err error) (over bool) {
 	l.mu.Lock()
 	was := l.source
 	if seen {
@@ -170,6 +188,7 @@ func (l *Loop) told(refused string, seen bool, err error) {
 	case now.Error == "":
 		l.Log.Info("the source can be followed again", zap.String("revision", now.Revision.Short()))
 		l.emit(reconciler.Event{Type: reconciler.EventSource, Reason: "Followed", Message: "the source can be followed again", Revision: now.Revision.Commit})
+		return true
 	default:
 		message := now.Error
 		switch { // the source says itself what stays in force
@@ -181,4 +200,5 @@ func (l *Loop) told(refused string, seen bool, err error) {
 		l.Log.Warn("the source cannot be followed", zap.String("why", message))
 		l.emit(reconciler.Event{Type: reconciler.EventSource, Reason: "NotFollowed", Message: message, Revision: now.Revision.Commit})
 	}
+	return false
 }

@@ -56,6 +56,9 @@ type Loop struct {
 	poke  chan struct{} // look at the source now
 	emits sync.Mutex    // observers are told one thing at a time
 
+	flushing sync.Mutex
+	trouble  map[string]string // what could not be noted in the state directory, and why
+
 	mu      sync.Mutex
 	current *work
 	around  *reconciler.Around
@@ -85,7 +88,7 @@ var errSuperseded = errors.New("a newer revision is followed")
 
 // New makes a loop. Run runs it.
 func New(o Options) *Loop {
-	l := &Loop{Options: o, poke: make(chan struct{}, 1), around: o.Reconciler.NewAround()}
+	l := &Loop{Options: o, poke: make(chan struct{}, 1), around: o.Reconciler.NewAround(), trouble: map[string]string{}}
 	l.board.items = map[reconciler.Key]Item{}
 	o.Reconciler.Moves.OnLook = func(o reconciler.Object) {
 		l.board.set(reconciler.Key{Kind: o.Kind, Name: o.Name}, o, l.Reconciler.Now())

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -402,6 +404,25 @@ func TestSourceAway(t *testing.T) {
 		if s.Status().Source.Error != "" {
 			t.Error("still told to be away")
 		}
+		// it is away, and back with what is not followed in full: that is said last
+		s.fail(errors.New("git: no answer"))
+		time.Sleep(time.Hour)
+		s.push("r2", "web101: cpu: {cores: 2}")
+		s.mu.Lock()
+		s.files["r2"]["broken.yaml"] = "kind: [\n"
+		s.broken = nil
+		s.mu.Unlock()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		var reasons []string
+		for _, e := range s.heard() {
+			if e.Type == reconciler.EventSource {
+				reasons = append(reasons, e.Reason)
+			}
+		}
+		if got := strings.Join(reasons, " "); got != "NotFollowed Followed NotFollowed Followed NotFollowed" {
+			t.Errorf("told %s", got)
+		}
 	})
 }
 
@@ -413,17 +434,29 @@ func TestHostAwayAndBack(t *testing.T) {
 			s.push("r1", "web101: cpu: {cores: 2}", "web102: cpu: {cores: 2}", "web103: cpu: {cores: 2}")
 		})
 		defer s.end()
-		s.host.mu.Lock()
-		s.down = true
-		s.host.mu.Unlock()
+		away := func(down bool) {
+			s.host.mu.Lock()
+			defer s.host.mu.Unlock()
+			s.down = down
+		}
+		// away for a moment only: the first try after it asks the host again
+		time.Sleep(time.Minute)
+		away(true)
+		s.Loop.Look([]string{"web101"})
+		synctest.Wait()
+		away(false)
+		time.Sleep(7 * time.Second)
+		synctest.Wait()
+		if got := strings.Join(s.said(reconciler.EventVerdict), ", "); got != "Verdict web101 Unknown, Verdict web101 InSync" {
+			t.Errorf("told %s", got)
+		}
+		away(true)
 		time.Sleep(5 * time.Hour)
 		synctest.Wait()
-		if got := s.said(reconciler.EventVerdict); len(got) != 3 {
+		if got := s.said(reconciler.EventVerdict); len(got) != 5 {
 			t.Errorf("told %v", got)
 		}
-		s.host.mu.Lock()
-		s.down = false
-		s.host.mu.Unlock()
+		away(false)
 		for range 60 {
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
@@ -437,8 +470,36 @@ func TestHostAwayAndBack(t *testing.T) {
 				t.Fatalf("%d of 3 still wait though one was reached", left)
 			}
 		}
-		if got := s.said(reconciler.EventVerdict); len(got) != 6 {
+		if got := s.said(reconciler.EventVerdict); len(got) != 8 {
 			t.Errorf("told %v", got)
+		}
+	})
+}
+
+// A state directory that cannot be written is told once, not all night, and that it is over; what could not be written is not
+// forgotten.
+func TestStateCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t, func(*story) {})
+		defer s.end()
+		file := filepath.Join(s.State, "conditions.json")
+		if err := os.Mkdir(file, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s.push("r1", "web101: cpu: {cores: 2}")
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		const failed, over = "since when conditions are as they are could not be noted; that is tried again", "since when conditions are as they are is noted again"
+		if n := s.logs.FilterMessage(failed).Len(); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if kept, err := loop.Remember(s.State); err != nil || len(kept) != 1 || s.logs.FilterMessage(over).Len() != 1 {
+			t.Errorf("kept %v, %v; logs %v", kept, err, s.logs.All())
 		}
 	})
 }

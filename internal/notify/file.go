@@ -65,6 +65,25 @@ func parse(text []byte) (file, bool) {
 	return f, true
 }
 
+// written tells once that the outbox could not be written, and that it is again. Meanwhile it counts as changed.
+func (b *Outbox) written(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+		b.mu.Lock()
+		b.changed = true
+		b.mu.Unlock()
+	}
+	switch {
+	case text == b.unwritten:
+	case err == nil:
+		b.o.Log.Info("the outbox is written again")
+	default:
+		b.o.Log.Error("the outbox could not be written: a crash now would lose notifications", zap.Error(err))
+	}
+	b.unwritten = text
+}
+
 // save writes the outbox if it changed. Those who observe do not wait for the disk.
 func (b *Outbox) save() {
 	b.saving.Lock()
@@ -84,7 +103,5 @@ func (b *Outbox) save() {
 	if err == nil {
 		err = state.WriteFile(pathIn(b.o.Dir), append(text, '\n'), 0o600)
 	}
-	if err != nil {
-		b.o.Log.Error("the outbox could not be written: a crash now would lose notifications", zap.Error(err))
-	}
+	b.written(err)
 }

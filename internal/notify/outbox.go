@@ -44,11 +44,12 @@ var retry = reconciler.Backoff{First: 2 * time.Second, Max: 10 * time.Minute}
 
 // Outbox holds what is to be told.
 type Outbox struct {
-	o       Options
-	places  []*place
-	saving  sync.Mutex
-	mu      sync.Mutex
-	changed bool // since it was written
+	o         Options
+	places    []*place
+	saving    sync.Mutex
+	unwritten string // why it could not be written last, "" when it could; belongs to saving
+	mu        sync.Mutex
+	changed   bool // since it was written
 }
 
 // place is one receiver.

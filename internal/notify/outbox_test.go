@@ -241,6 +241,36 @@ func TestASlowReceiverDelaysNobody(t *testing.T) {
 	}
 }
 
+// An outbox that cannot be written is told once, tried again, and told when it is over.
+func TestTheOutboxCannotBeWritten(t *testing.T) {
+	now, dir := began, t.TempDir()
+	b := outbox(t, dir, &now, to("http://127.0.0.1:1/"))
+	core, logs := observer.New(zap.InfoLevel)
+	b.o.Log = zap.New(core)
+	if err := os.Mkdir(pathIn(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.Observe(round("a", reconciler.Failed, "Failed"))
+	for range 3 {
+		b.save()
+	}
+	if err := os.Remove(pathIn(dir)); err != nil {
+		t.Fatal(err)
+	}
+	b.save()
+	b.save()
+	var said []string
+	for _, l := range logs.All() {
+		said = append(said, l.Message)
+	}
+	if got := strings.Join(said, "\n"); got != "the outbox could not be written: a crash now would lose notifications\nthe outbox is written again" {
+		t.Errorf("told:\n%s", got)
+	}
+	if f, err := read(dir); err != nil || f.Places["chat"].About["VirtualMachine/a"] == nil && len(f.Places["chat"].About) != 1 {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
 func TestErrorsShowNoSecret(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "bad "+q.Header.Get("Authorization"), http.StatusForbidden)

@@ -7,8 +7,13 @@ import (
 )
 
 func (c *Cluster) tokenAdvice() string {
-	user, _, _ := strings.Cut(c.tokenID, "!")
-	return fmt.Sprintf("is %s%s complete, not expired and not deleted? `pveum user token list %s` on a node shows", c.tokenID, from(c.opts.TokenFrom), user)
+	id := c.token.name()
+	user, _, _ := strings.Cut(id, "!")
+	text := fmt.Sprintf("is %s%s complete, not expired and not deleted? `pveum user token list %s` on a node shows", id, from(c.opts.TokenFrom), user)
+	if err := c.token.unread(); err != nil {
+		text += "; another one cannot be read: " + c.clean(err.Error(), nil)
+	}
+	return text
 }
 
 // missing finds path and privileges in "Permission check failed (/vms/121, VM.Audit)".
@@ -16,7 +21,8 @@ var missing = regexp.MustCompile(`\((/[^,()]*), ([^()]+)\)`)
 
 // privilegeAdvice says how to grant what a 403 misses. A token never has more than its user (FACTS §2).
 func (c *Cluster) privilegeAdvice(text string) string {
-	user, token, _ := strings.Cut(c.tokenID, "!")
+	id := c.token.name()
+	user, token, _ := strings.Cut(id, "!")
 	m := missing.FindStringSubmatch(text)
 	switch {
 	case m == nil && strings.Contains(text, "("): // it says what else is wrong
@@ -33,7 +39,7 @@ func (c *Cluster) privilegeAdvice(text string) string {
 		role = "Reconcile-" + strings.ReplaceAll(names[0], ".", "-")
 		prepare = fmt.Sprintf("pveum role add %s --privs %s; ", role, names[0])
 	}
-	return fmt.Sprintf("grant it with `%spveum acl modify %s --token '%s' --role %s`, and with --user %s as well if the user lacks it too", prepare, path, c.tokenID, role, user)
+	return fmt.Sprintf("grant it with `%spveum acl modify %s --token '%s' --role %s`, and with --user %s as well if the user lacks it too", prepare, path, id, role, user)
 }
 
 // roleWith is the smallest of PVE's own roles that holds a privilege; "" when only Administrator does.

@@ -26,6 +26,9 @@ type Options struct {
 	Token     string // user@realm!name=secret
 	TokenFrom string // where the token was read from, for people: a file
 
+	// ReadToken reads the token again, which may have been replaced. Nil: it never is.
+	ReadToken func() (string, error)
+
 	// The server's certificate is checked against one of these: a CA, the certificate itself (then any host name will do),
 	// or the system's roots when both are empty.
 	CA          []byte // PEM
@@ -64,13 +67,12 @@ func (o *Options) fill() {
 
 // Cluster is one cluster's API. It may be used by many at once.
 type Cluster struct {
-	opts    Options
-	tokenID string // user@realm!name, the part that may be shown
-	secret  string
-	host    string // of the endpoint, without the port
-	client  *proxmox.Client
-	slots   *slots
-	tally   tally
+	opts   Options
+	token  credential
+	host   string // of the endpoint, without the port
+	client *proxmox.Client
+	slots  *slots
+	tally  tally
 }
 
 // Tally counts what was asked of a cluster so far, retries included.
@@ -93,7 +95,7 @@ func New(o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", o.Name, err)
 	}
-	m := tokenForm.FindStringSubmatch(strings.TrimSpace(o.Token))
+	m := parse(o.Token)
 	if m == nil {
 		return nil, fmt.Errorf("cluster %s: the token%s is not of the form user@realm!name=secret, as `pveum user token add` prints it in full-tokenid and value", o.Name, from(o.TokenFrom))
 	}
@@ -101,13 +103,14 @@ func New(o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", o.Name, err)
 	}
-	c := &Cluster{opts: o, tokenID: m[1], secret: m[2], host: endpoint.Hostname(), slots: newSlots(o.Connections)}
+	c := &Cluster{opts: o, host: endpoint.Hostname(), slots: newSlots(o.Connections)}
+	c.token.id, c.token.secret, c.token.read, c.token.at = m[1], m[2], o.ReadToken, time.Now()
 	c.client = proxmox.NewClient(endpoint.String()+"/api2/json",
 		proxmox.WithHTTPClient(&http.Client{
 			Transport:     &guard{host: endpoint.Host, base: wire(tls, o.Connections), tally: &c.tally},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}),
-		proxmox.WithAPIToken(c.tokenID, c.secret),
+		proxmox.WithRequestInterceptor(c.token.authorize),
 		proxmox.WithLogger(silent{}),
 		proxmox.WithUserAgent("pve-reconcile"),
 		proxmox.WithRequestInterceptor(asForm),

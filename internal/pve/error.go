@@ -185,7 +185,7 @@ var perlPlace = regexp.MustCompile(` at /usr/share/perl5/\S+ line \d+\.?$`)
 
 // clean makes one line of a text and takes secrets out.
 func (c *Cluster) clean(s string, hide []string) string {
-	for _, secret := range append([]string{c.secret}, hide...) {
+	for _, secret := range append(c.token.secrets(), hide...) {
 		if secret != "" {
 			s = strings.ReplaceAll(s, secret, "***")
 		}

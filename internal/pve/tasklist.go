@@ -46,7 +46,7 @@ func (c *Cluster) Tasks(ctx context.Context, id schema.ID, since time.Time) ([]v
 		}
 		ended := r.Status == "OK" || strings.HasPrefix(string(r.Status), "WARNINGS:")
 		at, err := strconv.ParseInt(string(r.StartTime), 10, 64)
-		if err != nil || !ended || user == c.tokenID || !slices.Contains(kinds, string(r.Type)) {
+		if err != nil || !ended || user == c.token.name() || !slices.Contains(kinds, string(r.Type)) {
 			continue
 		}
 		if r.Type == reloadTask && r.ID != "networking" {

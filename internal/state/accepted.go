@@ -39,7 +39,11 @@ func ReadAccepted(dir string) (Accepted, error) {
 		return Accepted{}, broken(err)
 	}
 	var a Accepted
-	if err := json.Unmarshal(text, &a); err != nil {
+	err = json.Unmarshal(text, &a)
+	if err == nil && a.Version == 0 {
+		err = errNoVersion
+	}
+	if err != nil {
 		return Accepted{}, fmt.Errorf("state: %s is damaged (%w): move it away, after you checked that the history of the branch was not rewritten", path, err)
 	}
 	if a.Version != Version {

@@ -104,7 +104,7 @@ func TestSuspensions(t *testing.T) {
 	if was, err := s.Resume("VirtualMachine/b", now); was || err != nil {
 		t.Error(was, err)
 	}
-	for text, want := range map[string]string{`{"version": 2}`: "has format 2", `{"version": 1, "all": `: "correct it, or remove it"} {
+	for text, want := range map[string]string{`{"version": 2}`: "has format 2", `{"version": 1, "all": `: "correct it, or remove it", `null`: "it has no version: correct it"} {
 		if err := os.WriteFile(filepath.Join(dir, "suspended.json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -17,12 +17,16 @@ import (
 // Version is the format of the ledger. A newer one is refused, never guessed at.
 const Version = 1
 
+// errNoVersion: what is JSON, and yet nothing that this program ever wrote.
+var errNoVersion = errors.New("it has no version")
+
 // Ledger is the file state.json: by "cluster/vmid", what was applied.
 type Ledger struct {
-	path string
-	mu   sync.Mutex
-	file file
-	news bool // in memory and not in the file
+	path   string
+	mu     sync.Mutex
+	file   file
+	news   bool // in memory and not in the file
+	behind bool // besides, the file lacks what had to be in it before a step: it could not be written
 }
 
 type file struct {
@@ -56,7 +60,12 @@ func Open(dir string) (*Ledger, error) {
 	if err != nil {
 		return nil, broken(err)
 	}
-	if err := json.Unmarshal(text, &l.file); err != nil {
+	l.file.Version = 0
+	err = json.Unmarshal(text, &l.file)
+	if err == nil && l.file.Version == 0 {
+		err = errNoVersion
+	}
+	if err != nil {
 		return nil, fmt.Errorf("state: %s is damaged (%w): move it away; then settings that leave the manifests stay on the guests until you remove them by hand", l.path, err)
 	}
 	if l.file.Version != Version {
@@ -100,7 +109,7 @@ func (l *Ledger) Move(key, migration string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e, ok := l.file.Objects[key]
-	if !ok || e.Moving == migration {
+	if !ok || e.Moving == migration && !l.behind {
 		return nil
 	}
 	e.Moving = migration
@@ -115,6 +124,9 @@ func (l *Ledger) Begin(key, kind, name, revision string) error {
 	defer l.mu.Unlock()
 	e := l.file.Objects[key]
 	if len(e.Revisions) > 0 && e.Revisions[0] == revision {
+		if l.behind {
+			return l.save()
+		}
 		return nil
 	}
 	e.Given = e.Last()
@@ -143,7 +155,7 @@ func (l *Ledger) Done(revision string, now time.Time, objects map[string]Entry) 
 func (l *Ledger) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.news {
+	if !l.news && !l.behind {
 		return nil
 	}
 	return l.save()
@@ -167,9 +179,10 @@ func (l *Ledger) save() error {
 		return broken(err)
 	}
 	if err := WriteFile(l.path, append(text, '\n'), 0o600); err != nil {
+		l.behind = true
 		return err
 	}
-	l.news = false
+	l.news, l.behind = false, false
 	return nil
 }
 
@@ -177,7 +190,7 @@ func (l *Ledger) save() error {
 func WriteFile(path string, text []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return broken(err)
+		return broken(fmt.Errorf("write %s: %w", path, plain(err)))
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(text)
@@ -186,11 +199,25 @@ func WriteFile(path string, text []byte, mode fs.FileMode) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return broken(fmt.Errorf("write %s: %w", path, err))
+		return broken(fmt.Errorf("write %s: %w", path, plain(err)))
 	}
 	if d, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = d.Sync() // the rename itself; not all file systems can
 		_ = d.Close()
 	}
 	return nil
+}
+
+// plain is an error of the file system without the name of the file that is written first: that is another one at each try, and
+// what fails all night is to be said once.
+func plain(err error) error {
+	var one *fs.PathError
+	var two *os.LinkError
+	switch {
+	case errors.As(err, &one):
+		return one.Err
+	case errors.As(err, &two):
+		return two.Err
+	}
+	return err
 }

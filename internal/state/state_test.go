@@ -55,6 +55,7 @@ func TestLedgerRefusesWhatItDoesNotKnow(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"version": 2}`: "has format 2, this program knows 1",
 		`{"version": 1`:  "is damaged",
+		`null`:           "is damaged (it has no version)",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte(text), 0o600); err != nil {
@@ -63,6 +64,40 @@ func TestLedgerRefusesWhatItDoesNotKnow(t *testing.T) {
 		if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// Where a revision cannot be noted, it is not begun: not at the second try either. The error is the same at each.
+func TestNothingIsBegunThatCannotBeNoted(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "state.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]bool{}
+	for range 3 {
+		for _, err := range []error{l.Begin("ustc/300", "VirtualMachine", "web", "r1"), l.Move("ustc/300", "docker2"), l.Flush()} {
+			if err == nil {
+				t.Fatal("begun without a note")
+			}
+			said[err.Error()] = true
+		}
+	}
+	if len(said) != 1 {
+		t.Errorf("not the same: %v", said)
+	}
+	if err := os.Remove(filepath.Join(dir, "state.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(dir)
+	if e, _ := again.Entry("ustc/300"); err != nil || e.Moving != "docker2" || len(e.Revisions) != 1 {
+		t.Errorf("%+v, %v", e, err)
 	}
 }
 

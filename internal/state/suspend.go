@@ -53,13 +53,16 @@ func SuspensionsIn(dir string) *Suspensions {
 }
 
 func (s *Suspensions) read() (suspensions, error) {
-	f := suspensions{Version: Version}
+	var f suspensions
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return f, nil
+		return suspensions{Version: Version}, nil
 	}
 	if err == nil {
 		err = json.Unmarshal(text, &f)
+	}
+	if err == nil && f.Version == 0 {
+		err = errNoVersion
 	}
 	if err != nil {
 		return f, fmt.Errorf("state: %s: %w: correct it, or remove it to suspend nothing", s.path, err)
