@@ -28,6 +28,11 @@ func (m *Machines) send(ctx context.Context, s step.SendSnapshot) (step.Figures,
 	if err != nil {
 		return step.Figures{}, err
 	}
+	if s.Proving {
+		if _, err := m.program(ctx, from); err != nil {
+			return step.Figures{}, err
+		}
+	}
 	began := time.Now()
 	estimate, err := from.Text(ctx, sendEstimate(s))
 	if err != nil {

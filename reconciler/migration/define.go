@@ -71,6 +71,8 @@ func (v view) unfit(d disk) (reason, why string) {
 		return step.Foreign, fmt.Sprintf("%s belongs to another migration (%s=%s)", t.Name, step.PropMark, mark)
 	case mark == v.uid && t.Local[step.PropSource] != d.Source.GUID && t.Local[step.PropSource] != "":
 		return step.Foreign, fmt.Sprintf("%s was filled from another zvol than %s (guid %s, not %s): put the manifest back, or give the guest a fresh disk", t.Name, d.zvol, t.Local[step.PropSource], d.Source.GUID)
+	case mark == "" && v.have.Ran && v.guest.Adopts():
+		return step.Foreign, fmt.Sprintf("guest %d has run on PVE, and what it wrote to %s would be overwritten: give the guest a fresh disk", v.guest.Spec.VMID, t.Name)
 	case mark == "" && (t.Referenced > emptyZvol || len(t.Snapshots) > 0):
 		return step.Foreign, fmt.Sprintf("%s holds %s that this migration did not bring, and would be overwritten: give the guest a fresh disk", t.Name, bytes(t.Referenced))
 	}

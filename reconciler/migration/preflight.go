@@ -113,15 +113,25 @@ func checkSourceZvol(v view, d disk) []Finding {
 		return blocker(fmt.Sprintf("%s: there is no %s on %s", d.Slot, d.zvol, v.source()), "correct spec.source.disks")
 	case s.Type != "volume":
 		return blocker(fmt.Sprintf("%s: %s is a %s, not a zvol", d.Slot, d.zvol, s.Type), "correct spec.source.disks")
-	case len(d.holders()) > 0 && !v.began():
+	case len(d.holders()) > 0 && v.machine() && !v.began():
 		return blocker(fmt.Sprintf("%s: %s is in use on %s itself (%s), and would stay open when the guest is off", d.Slot, d.zvol, v.source(), strings.Join(d.holders(), ", ")),
 			"end that (`vgchange -an`, `mdadm --stop`, `umount`), and keep the host from doing it again (global_filter in lvm.conf)")
+	case len(d.holders()) > 0 && v.running():
+		return warning(fmt.Sprintf("%s: %s is in use on %s itself (%s)", d.Slot, d.zvol, v.source(), strings.Join(d.holders(), ", ")),
+			"that has to end when the guest is shut down")
 	case len(s.Openers) > 1 && v.running():
 		return warning(fmt.Sprintf("%s: several processes have %s open: %s", d.Slot, d.zvol, strings.Join(s.Openers, ", ")), "only the guest's may stay")
 	case len(s.Openers) == 0 && v.running() && s.Device != "":
 		return warning(fmt.Sprintf("%s: the guest runs, but nothing has %s open", d.Slot, d.zvol), "is it this guest's disk?")
 	}
 	return nil
+}
+
+// machine: the guest is a virtual one, whose disks nothing on its host opens but itself. A unit or commands may be of a
+// container, whose file system the host mounts.
+func (v view) machine() bool {
+	p := v.spec().Source.Power
+	return p.Libvirt != "" || p.PVE != nil || p.QMP != ""
 }
 
 // holders are what the host itself has on a source's zvol: a mount, a volume group that was found in it.

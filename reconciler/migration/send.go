@@ -144,6 +144,7 @@ func (v view) sendDisk(d disk, w *work) {
 		Disk: d.Slot, From: v.source(), Snapshot: d.ref(newest), To: v.host, Dataset: zvol, Mark: v.uid,
 		Set: v.receiveAs(d), Rate: v.spec().Transfer.Rate.Bytes,
 		Compressed: v.want.Compressed() && v.both(compressor(d.Source.Compression)), LargeBlocks: d.Source.Volblocksize > 128<<10,
+		Proving:      v.want.Proves() && !v.began(),
 		EmbeddedData: v.both("embedded_data") && !encrypted(v.have.Target.Staging), // what is encrypted has no embedded blocks, and refuses such streams
 	}
 	if incremental {

@@ -75,6 +75,9 @@ type SendSnapshot struct {
 	Compressed   bool
 	LargeBlocks  bool
 	EmbeddedData bool
+	// Proving brings to From what hashes the last snapshot there later: that it cannot run there is not to be found out with the
+	// guest off.
+	Proving bool
 }
 
 // AbortReceive drops what an interrupted receive has brought, when it cannot be continued.
