@@ -28,11 +28,13 @@ func look(ctx context.Context, name string, args []string, stdout, stderr io.Wri
 	if err != nil {
 		return failed(stderr, err)
 	}
+	noted := make(chan string, 1)
+	go func() { noted <- p.uncommitted(ctx) }() // while hosts are asked
 	r := p.reconciler.Plan(ctx, p.input)
 	if ctx.Err() != nil {
 		return usage(stderr, "stopped")
 	}
-	if note := p.uncommitted(ctx); note != "" {
+	if note := <-noted; note != "" {
 		r.Notes = append(r.Notes, note)
 	}
 	if c.output == "json" {

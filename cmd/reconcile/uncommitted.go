@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha1" // as git does
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -28,9 +30,7 @@ func (p *program) uncommitted(ctx context.Context) string {
 	work := os.DirFS(filepath.Join(top, filepath.FromSlash(p.config.Source.Path)))
 	var differ []string
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(append(yamlIn(tree), yamlIn(work)...)))) {
-		committed, err1 := fs.ReadFile(tree, name)
-		there, err2 := fs.ReadFile(work, name)
-		if (err1 == nil) != (err2 == nil) || !bytes.Equal(lines(committed), lines(there)) {
+		if !asCommitted(tree, work, name) {
 			differ = append(differ, name)
 		}
 	}
@@ -45,8 +45,27 @@ func (p *program) uncommitted(ctx context.Context) string {
 	return fmt.Sprintf("not committed in %s, and so not seen: %s", top, text)
 }
 
-// lines is a text without what git may do to line ends on checking out.
-func lines(text []byte) []byte { return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) }
+// asCommitted compares by git's hash, so that no committed file has to be read again. Git may write line ends of another kind
+// into a working tree.
+func asCommitted(tree, work fs.FS, name string) bool {
+	committed, err := fs.Stat(tree, name)
+	if err != nil {
+		return false
+	}
+	text, err := fs.ReadFile(work, name)
+	if err != nil {
+		return false
+	}
+	return blob(text) == committed.Sys() || blob(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))) == committed.Sys()
+}
+
+// blob is git's hash of a file.
+func blob(text []byte) string {
+	h := sha1.New()
+	fmt.Fprintf(h, "blob %d\x00", len(text))
+	h.Write(text)
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 // yamlIn lists the files of a tree that would be read as manifests. What cannot be walked is left out.
 func yamlIn(tree fs.FS) []string {
