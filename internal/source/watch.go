@@ -125,6 +125,9 @@ func (w *Watcher) run() {
 				if w.saw != nil {
 					w.saw(e.Name)
 				}
+				if w.goes(e) {
+					w.drop()
+				}
 				w.rescan()
 				touch()
 			}
@@ -150,7 +153,13 @@ func (w *Watcher) matters(e fsnotify.Event) bool {
 	if e.Op == fsnotify.Chmod {
 		return false
 	}
-	return w.names[e.Name] || w.dirs[e.Name] && e.Op&(fsnotify.Remove|fsnotify.Rename) != 0
+	return w.names[e.Name] || w.goes(e)
+}
+
+// goes: a watched directory is no longer there. What the kernel still has to say of it could be taken for another one that has
+// its name by then, whose events would be lost: everything is watched anew.
+func (w *Watcher) goes(e fsnotify.Event) bool {
+	return w.dirs[e.Name] && e.Op&(fsnotify.Remove|fsnotify.Rename) != 0
 }
 
 func (w *Watcher) drop() {
@@ -173,9 +182,12 @@ func (w *Watcher) rescan() (news bool) {
 		}
 		w.events, news = events, true
 	}
-	for range 8 { // until nothing appears while we look; a tree is not deeper than a few directories
+	var before []string
+	for range 8 { // until nothing comes or goes while we look; a tree is not deeper than a few directories
 		n := watched(w.repo, w.branch)
 		w.names, problems = n.names, nil
+		same := slices.Equal(n.dirs, before)
+		before = n.dirs
 		added := false
 		for _, dir := range n.dirs {
 			isNew, problem := w.watch(dir)
@@ -190,10 +202,10 @@ func (w *Watcher) rescan() (news bool) {
 				delete(w.dirs, dir)
 			}
 		}
-		if !added {
+		if !added && same {
 			break
 		}
-		news = true
+		news = news || added
 	}
 	w.tell(problems)
 	return news
