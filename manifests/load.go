@@ -70,7 +70,16 @@ const (
 	MaxBytes = 1 << 20
 )
 
-// Load reads every *.yaml and *.yml of a tree. Hidden files and directories are skipped.
+// Reads tells whether Load reads a file of this name: *.yaml or *.yml, and neither it nor a directory above it is hidden.
+func Reads(name string) bool {
+	return !strings.Contains("/"+name, "/.") && isYAML(name)
+}
+
+func hidden(name string) bool { return name != "." && strings.HasPrefix(path.Base(name), ".") }
+
+func isYAML(name string) bool { return path.Ext(name) == ".yaml" || path.Ext(name) == ".yml" }
+
+// Load reads every file of a tree that Reads names.
 func Load(tree fs.FS) Set {
 	l := loader{Set: Set{Refused: map[string]bool{}}, tree: tree}
 	l.read()
@@ -164,20 +173,19 @@ func (l *loader) visit(name string, d fs.DirEntry, err error) error {
 		}
 		return nil
 	}
-	if base := path.Base(name); name != "." && strings.HasPrefix(base, ".") {
+	if hidden(name) {
 		if d.IsDir() {
 			return fs.SkipDir
 		}
 		return nil
 	}
-	yaml := strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 	switch {
 	case d.IsDir():
 		return nil
 	case d.Type()&fs.ModeSymlink != 0:
 		l.Skip(name, "is a symbolic link, which is not followed: put the file or directory itself here")
 		return nil
-	case !yaml || !d.Type().IsRegular():
+	case !isYAML(name) || !d.Type().IsRegular():
 		return nil
 	}
 	if l.Files++; l.Files > MaxFiles {
@@ -201,7 +209,7 @@ func (l *loader) visit(name string, d fs.DirEntry, err error) error {
 
 // Skip reports an entry of the tree that is not read (a link, a submodule) when it could have held manifests.
 func (s *Set) Skip(name, text string) {
-	if ext := path.Ext(name); ext == "" || ext == ".yaml" || ext == ".yml" {
+	if path.Ext(name) == "" || isYAML(name) {
 		s.Problems = append(s.Problems, strictyaml.Problem{File: name, Line: 1, Column: 1, Text: text})
 		s.Unread = true
 	}

@@ -26,6 +26,15 @@ func unknownError(names []string, rev source.Revision, vmids map[string]int) err
 	return fmt.Errorf("no manifest is called %q in revision %s%s", strings.Join(names, ", "), rev.Short(), hint)
 }
 
+// unknown names what the daemon follows no manifest of.
+func (d *daemon) unknown(names []string) error {
+	vmids := map[string]int{}
+	for _, o := range d.current().Status().Report().Objects {
+		vmids[o.Name] = o.ID.VMID
+	}
+	return unknownError(names, d.current().Revision(), vmids)
+}
+
 // numbers are the digits of a name.
 func numbers(s string) string {
 	return strings.Map(func(r rune) rune {

@@ -160,7 +160,7 @@ func (d *daemon) trigger(in objectsJSON) (objectsJSON, error) {
 		return in, nil
 	}
 	if unknown := d.current().Look(in.Objects); len(unknown) > 0 {
-		return in, unknownError(unknown, d.current().Revision(), nil)
+		return in, d.unknown(unknown)
 	}
 	return in, nil
 }
@@ -181,7 +181,7 @@ func (d *daemon) keys(names []string) ([]string, error) {
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, unknownError(unknown, d.current().Revision(), nil)
+		return nil, d.unknown(unknown)
 	}
 	return keys, nil
 }
