@@ -41,16 +41,29 @@ func options(run func(context.Context, []string, io.Writer, io.Writer) int) []op
 	}
 	var out []option
 	sink.set.VisitAll(func(f *flag.Flag) {
-		o := option{name: "--" + f.Name, given: f.DefValue}
-		if len(f.Name) == 1 {
-			o.name = "-" + f.Name
-		}
-		if o.value, o.usage = flag.UnquoteUsage(f); o.given == "false" || o.given == "0" {
-			o.given = ""
-		}
-		out = append(out, o)
+		out = append(out, optionOf(f))
 	})
 	return out
+}
+
+func optionOf(f *flag.Flag) option {
+	o := option{name: "--" + f.Name, given: f.DefValue}
+	if len(f.Name) == 1 {
+		o.name = "-" + f.Name
+	}
+	o.value, o.usage = flag.UnquoteUsage(f)
+	if slices.Contains([]string{"false", "0", "0s"}, o.given) {
+		o.given = ""
+	}
+	return o
+}
+
+// text is what the option does, and what it is when it is left out.
+func (o option) text() string {
+	if o.given == "" {
+		return o.usage
+	}
+	return o.usage + " (default " + o.given + ")"
 }
 
 // choices are the words that an option's value or a verb's argument may be; nil when that is not known.

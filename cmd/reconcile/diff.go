@@ -101,8 +101,10 @@ func printTable(w io.Writer, p *program, o reconciler.Object) {
 		fmt.Fprintf(w, "    %s: %s\n", x.Reason, x.Text)
 	}
 	printOthers(w, o.Others)
-	var text strings.Builder
-	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	table(w, func(t io.Writer) { printRows(t, o) })
+}
+
+func printRows(t io.Writer, o reconciler.Object) {
 	fmt.Fprintln(t, "  KEY\tDECLARED\tAPPLIED\tLIVE\tWHY")
 	for _, r := range o.Table {
 		mark := " "
@@ -115,6 +117,13 @@ func printTable(w io.Writer, p *program, o reconciler.Object) {
 		}
 		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", mark, r.Name(), cell(legible(r.Key, r.Declared)), cell(legible(r.Key, r.Applied)), live, rowWords(r, o))
 	}
+}
+
+// table aligns what is filled in, a line a row with tabs between its cells.
+func table(w io.Writer, fill func(t io.Writer)) {
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fill(t)
 	_ = t.Flush()
 	for line := range strings.Lines(text.String()) {
 		fmt.Fprintln(w, strings.TrimRight(line, " \n"))

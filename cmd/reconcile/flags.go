@@ -86,19 +86,8 @@ func describe(w io.Writer, f *flag.FlagSet) {
 		}
 	}
 	f.VisitAll(func(fl *flag.Flag) {
-		value, text := flag.UnquoteUsage(fl)
-		dashes := "--"
-		if len(fl.Name) == 1 {
-			dashes = "-"
-		}
-		left := dashes + fl.Name
-		if value != "" {
-			left += " " + strings.ToUpper(value)
-		}
-		if fl.DefValue != "" && fl.DefValue != "false" && fl.DefValue != "0" && fl.DefValue != "0s" {
-			text += " (default " + fl.DefValue + ")"
-		}
-		fmt.Fprintf(w, "  %-22s %s\n", left, text)
+		o := optionOf(fl)
+		fmt.Fprintf(w, "  %-22s %s\n", strings.TrimSpace(o.name+" "+strings.ToUpper(o.value)), o.text())
 	})
 }
 

@@ -85,11 +85,7 @@ func manOptions(w io.Writer, all []option) {
 		if o.value != "" {
 			fmt.Fprintf(w, " %s", roff(strings.ToUpper(o.value)))
 		}
-		text := o.usage
-		if o.given != "" && o.given != "0s" {
-			text += " (default " + o.given + ")"
-		}
-		fmt.Fprintf(w, "\n%s\n", roff(text))
+		fmt.Fprintf(w, "\n%s\n", roff(o.text()))
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
@@ -183,7 +182,14 @@ func printStatus(w io.Writer, r reportJSON) {
 	if len(r.Objects) == 0 && (r.Source != nil || r.Daemon != nil && r.Daemon.Blind) {
 		return
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table(w, func(t io.Writer) { printStates(t, r) })
+	for _, line := range r.progress(width) {
+		fmt.Fprintln(w, "  "+line)
+	}
+	fmt.Fprintln(w, r.summary())
+}
+
+func printStates(t io.Writer, r reportJSON) {
 	fmt.Fprintln(t, "OBJECT\tNODE\tVMID\tPOWER\tSTATUS\tAPPLIED\tMESSAGE")
 	for _, o := range r.Objects {
 		vmid := "-"
@@ -192,11 +198,6 @@ func printStatus(w io.Writer, r reportJSON) {
 		}
 		fmt.Fprintf(t, "%s/%s\t%s\t%s\t%s\t%s\t%s\t%s\n", short[o.Kind], o.Name, dash(o.Node), vmid, dash(o.Power), o.Verdict, dash(o.Applied[:min(10, len(o.Applied))]), cut(o.Message))
 	}
-	_ = t.Flush()
-	for _, line := range r.progress(width) {
-		fmt.Fprintln(w, "  "+line)
-	}
-	fmt.Fprintln(w, r.summary())
 }
 
 // progress says how far the long steps of migrations are, one line each.

@@ -294,7 +294,11 @@ func (s CopyDisk) String() string {
 }
 
 func (s HashSnapshot) String() string {
-	return on(s.Host, "reconcile hash /dev/zvol/"+s.Snapshot.String())
+	first := ""
+	if s.Volsize > s.Size {
+		first = fmt.Sprintf(" --first %d", s.Size)
+	}
+	return on(s.Host, "reconcile hash /dev/zvol/"+s.Snapshot.String()+first)
 }
 
 func (s SetProperties) String() string {
